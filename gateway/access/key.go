@@ -1,0 +1,27 @@
+package access
+
+import "time"
+
+// Key is an API key of the Xively dialect (spec: Xively API, "keys").
+type Key struct {
+	ID            string       `json:"id"` // stable, safe to show
+	Label         string       `json:"label,omitempty"`
+	Hash          string       `json:"hash"` // hex SHA-256 of the key; the key itself is never stored
+	Owner         string       `json:"owner,omitempty"`
+	PrivateAccess bool         `json:"private_access,omitempty"`
+	ExpiresAt     time.Time    `json:"expires_at,omitzero"` // zero: never
+	Permissions   []Permission `json:"permissions,omitempty"`
+}
+
+// Permission allows methods (get, put, post, delete) on resources; no
+// resources means all.
+type Permission struct {
+	Methods   []string   `json:"methods"`
+	Resources []Resource `json:"resources,omitempty"`
+}
+
+// Resource names a feed, or one datastream of it.
+type Resource struct {
+	Feed       uint64 `json:"feed,omitempty"`
+	Datastream string `json:"datastream,omitempty"`
+}
