@@ -1,6 +1,10 @@
 package access
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Key is an API key of the Xively dialect (spec: Xively API, "keys").
 type Key struct {
@@ -24,4 +28,16 @@ type Permission struct {
 type Resource struct {
 	Feed       uint64 `json:"feed,omitempty"`
 	Datastream string `json:"datastream,omitempty"`
+}
+
+// HashKey gives the Hash of an API key: the SHA-256 of its text, in hex. A key
+// is random and long, so that a fast hash is enough.
+func HashKey(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+// Expired reports whether the key has come to its end at now.
+func (k Key) Expired(now time.Time) bool {
+	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
 }
