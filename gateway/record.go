@@ -78,8 +78,8 @@ func (r *Record) ID(gatewayID string) string {
 
 // Lost describes records that are gone.
 type Lost struct {
-	Reason string            `json:"reason"` // "max_size", "max_age" or "damage"
-	From   uint64            `json:"from"`   // first sequence lost
+	Reason string            `json:"reason"` // "max_size", "max_age", "damage", or "disk" (never written)
+	From   uint64            `json:"from"`   // first sequence lost; 0 for records that never had one
 	To     uint64            `json:"to"`     // last sequence lost
 	Count  uint64            `json:"count"`  // records lost; 0 if nobody can know
 	First  time.Time         `json:"first,omitzero"`

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+type currentKey struct {
+	kind            Kind // KindSensor or KindActuator
+	device, channel string
+}
+
+// current is the latest value of each sensor and actuator.
+type current struct {
+	mu   sync.RWMutex
+	last map[currentKey]Record
+}
+
+// note keeps r if it is not older than what is known. Back-dated readings are
+// history, not the present.
+func (c *current) note(r *Record) {
+	k := currentKey{KindSensor, r.Device, r.Channel}
+	switch r.Kind {
+	case KindActuator, KindCommand:
+		k.kind = KindActuator
+	case KindSensor:
+	default:
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, ok := c.last[k]
+	if ok && r.At.Before(old.At) && old.Clock <= r.Clock {
+		return
+	}
+	c.last[k] = *r
+}
+
+// Current is the present value of a sensor (KindSensor) or an actuator
+// (KindActuator). A command counts as the value asked for.
+func (h *Hub) Current(device, channel string, kind Kind) (Record, bool) {
+	h.current.mu.RLock()
+	defer h.current.mu.RUnlock()
+	r, ok := h.current.last[currentKey{kind, device, channel}]
+	return r, ok
+}
+
+// Restore fills the present values from the log after a restart: walk calls
+// its argument with records from the newest backwards until it returns false.
+func (h *Hub) Restore(walk func(func(Record) bool) error) error {
+	seen := map[currentKey]Record{}
+	want := 0
+	for _, d := range h.cfg.Registry.Devices() {
+		want += len(d.Sensors) + len(d.Actuators)
+	}
+	const most = 200_000 // a sensor silent for longer starts without a value
+	n := 0
+	err := walk(func(r Record) bool {
+		k := currentKey{KindSensor, r.Device, r.Channel}
+		switch r.Kind {
+		case KindActuator, KindCommand:
+			k.kind = KindActuator
+		case KindSensor:
+		default:
+			return true
+		}
+		if old, ok := seen[k]; !ok || r.At.After(old.At) {
+			seen[k] = r
+		}
+		n++
+		return len(seen) < want && n < most
+	})
+	h.current.mu.Lock()
+	defer h.current.mu.Unlock()
+	for k, r := range seen {
+		if _, ok := h.current.last[k]; !ok {
+			h.current.last[k] = r
+		}
+	}
+	return err
+}
+
+// missed counts records that the disk never took and memory could not keep,
+// until a gap record tells of them.
+type missed struct {
+	mu          sync.Mutex
+	all         uint64
+	count       uint64
+	first, last time.Time
+	counts      map[string]uint64
+}
+
+// maxMissedSensors bounds the counts per sensor; more are counted in sum only.
+const maxMissedSensors = 1000
+
+func (m *missed) add(recs []Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range recs {
+		r := &recs[i]
+		m.all++
+		m.count++
+		if m.first.IsZero() {
+			m.first = r.Stamp.Wall
+		}
+		m.last = r.Stamp.Wall
+		if r.Kind != KindSensor && r.Kind != KindActuator {
+			continue
+		}
+		if m.counts == nil {
+			m.counts = map[string]uint64{}
+		}
+		if key := r.Device + "/" + r.Channel; len(m.counts) < maxMissedSensors || m.counts[key] > 0 {
+			m.counts[key]++
+		}
+	}
+}
+
+func (m *missed) total() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all
+}
+
+// take gives what was missed since the last call.
+func (m *missed) take() (Lost, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.count == 0 {
+		return Lost{}, false
+	}
+	l := Lost{Reason: "disk", Count: m.count, First: m.first, Last: m.last, Counts: maps.Clone(m.counts)}
+	m.count, m.first, m.last, m.counts = 0, time.Time{}, time.Time{}, nil
+	return l, true
+}
+
+// Recovered is to be called when the disk works again: it logs one gap record
+// for each of uplinks if records were missed meanwhile.
+func (h *Hub) Recovered(uplinks []string) error {
+	lost, any := h.missed.take()
+	if !any {
+		return nil
+	}
+	h.cfg.Logger.Warn("records were lost while the disk failed", "count", lost.Count, "first", lost.First, "last", lost.Last)
+	var recs []Record
+	for _, name := range uplinks {
+		recs = append(recs, Record{Kind: KindGap, Uplink: name, Lost: &lost, Stamp: h.cfg.Clock.Now()})
+	}
+	if len(recs) == 0 {
+		return nil
+	}
+	return h.cfg.Log.Append(&Entry{Records: recs, Done: func(error) {}})
+}

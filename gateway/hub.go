@@ -1,0 +1,340 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fieldgate/gateway/access"
+)
+
+// Forms gives readings and changes that came without an MQTT message the form
+// that local subscribers and bridges know (cmd wires gateway/waziup here).
+type Forms interface {
+	// Value is the message for a record of KindSensor, KindActuator or KindCommand.
+	Value(r *Record) Message
+	// Change is the message for a change that was made; d is the device after
+	// it (before it, for Delete).
+	Change(req ChangeRequest, d *Device) Message
+}
+
+// HubConfig is what a Hub works with. Forward may be nil.
+type HubConfig struct {
+	Registry *Registry
+	Log      Log
+	Clock    Clock
+	Forms    Forms
+	Forward  Forwarder
+	Logger   *slog.Logger
+	// AcknowledgeWithoutDisk acknowledges batches while the disk refuses them.
+	// They are kept in memory only, and lost with the power.
+	AcknowledgeWithoutDisk bool
+}
+
+// Hub is where all readings pass: permission, validation, the clock's stamp,
+// the log, the current state, the local subscribers, and only then the
+// acknowledgement. Its methods may be called from any goroutine.
+type Hub struct {
+	*Refusals
+	cfg     HubConfig
+	current current
+	sinks   atomic.Pointer[[]Sink]
+	stats   hubStats
+	missed  missed
+}
+
+type hubStats struct {
+	readings, messages, changes atomic.Uint64
+}
+
+// HubStats counts what passed since the start.
+type HubStats struct {
+	Readings uint64 // sensor and actuator values and commands accepted
+	Messages uint64 // messages outside the dialects accepted
+	Changes  uint64 // registry changes made
+	Missed   uint64 // records that the disk never took and memory could not keep
+}
+
+// NewHub returns a Hub without sinks.
+func NewHub(cfg HubConfig) *Hub {
+	h := &Hub{cfg: cfg}
+	h.Refusals = NewRefusals(cfg.Logger, func() time.Time {
+		// Monotonic: a clock that jumps must neither flood nor silence the log.
+		return time.Unix(0, 0).Add(cfg.Clock.Now().Mono)
+	})
+	h.current.last = map[currentKey]Record{}
+	h.sinks.Store(&[]Sink{})
+	return h
+}
+
+// AddSink adds a way out. Sinks are added before anything is submitted.
+func (h *Hub) AddSink(s Sink) {
+	sinks := append(*h.sinks.Load(), s)
+	h.sinks.Store(&sinks)
+}
+
+// Stats counts what passed.
+func (h *Hub) Stats() HubStats {
+	return HubStats{
+		Readings: h.stats.readings.Load(),
+		Messages: h.stats.messages.Load(),
+		Changes:  h.stats.changes.Load(),
+		Missed:   h.missed.total(),
+	}
+}
+
+// Submit takes b on its way, or says at once why not (then b.Done is not
+// called): an error of this package, see Reason. ErrNotKept means that b was
+// handed to local subscribers but can neither be recorded nor remembered now.
+// Submit blocks while the log's queue is full.
+func (h *Hub) Submit(b *Batch) error {
+	for i := range b.Readings {
+		if err := h.admit(b, &b.Readings[i]); err != nil {
+			return err
+		}
+	}
+	if len(b.Readings) == 0 && b.Carrier == nil {
+		return fmt.Errorf("%w: nothing in it", ErrBadPayload)
+	}
+	return h.record(b, h.records(b))
+}
+
+// Accept is Submit for those who wait: it returns when b is on disk and handed
+// on, or refused, or ctx ends (b may still be recorded then). It sets Wait and
+// replaces b.Done.
+func (h *Hub) Accept(ctx context.Context, b *Batch) error {
+	done := make(chan error, 1)
+	b.Wait, b.Done = true, func(err error) { done <- err }
+	if err := h.Submit(b); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("gateway: accept: %w", ctx.Err())
+	}
+}
+
+// admit checks one reading: permission, existence, value.
+func (h *Hub) admit(b *Batch, r *Reading) error {
+	if err := CheckValue(r.Value); err != nil {
+		return err
+	}
+	reg := h.cfg.Registry
+	d, ok := reg.Device(r.Device)
+	if ok && !reg.Can(b.From, access.Publish, r.Device) {
+		return fmt.Errorf("%w: %s may not publish for device %q", ErrDenied, b.From, r.Device)
+	}
+	create := reg.state.Load().autoCreate && b.From.User != "" && reg.Live(b.From)
+	if !ok {
+		if !create || CheckID(r.Device) != nil {
+			return fmt.Errorf("%w: %q", ErrUnknownDevice, shorten(r.Device, MaxID))
+		}
+		req := ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: r.Device}}
+		made, err := h.make(b, req, b.From.User)
+		if err != nil {
+			return err
+		}
+		d = made
+	}
+	if r.Kind == KindSensor {
+		_, ok = d.Sensor(r.Channel)
+	} else {
+		_, ok = d.Actuator(r.Channel)
+	}
+	if ok {
+		return nil
+	}
+	if !create || CheckID(r.Channel) != nil {
+		return fmt.Errorf("%w: %q of device %q", ErrUnknownSensor, shorten(r.Channel, MaxID), r.Device)
+	}
+	req := ChangeRequest{Op: CreateSensor, Device: r.Device, NewSensor: &Sensor{ID: r.Channel}}
+	if r.Kind != KindSensor {
+		req = ChangeRequest{Op: CreateActuator, Device: r.Device, NewActuator: &Actuator{ID: r.Channel}}
+	}
+	_, err := h.make(b, req, b.From.User)
+	return err
+}
+
+// make creates what a reading names but nobody declared.
+func (h *Hub) make(b *Batch, req ChangeRequest, owner string) (*Device, error) {
+	d, _, err := h.cfg.Registry.Apply(req, owner)
+	if errors.Is(err, ErrExists) {
+		return d, nil // somebody else was quicker
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.cfg.Logger.Info("created", "device", d.ID, "owner", d.Grants.Owner, "by", b.Source)
+	m := h.cfg.Forms.Change(req, d)
+	h.stats.changes.Add(1)
+	nb := &Batch{From: access.System, Source: b.Source, Origin: b.Origin, Carrier: &m}
+	return d, h.record(nb, h.changeRecord(nb))
+}
+
+// Change makes one registry change and hands it on like a reading. The error
+// is as of Submit. A change that changes nothing is accepted and ends there,
+// so that two gateways that tell each other come to rest.
+func (h *Hub) Change(b *Batch, req ChangeRequest) error {
+	reg := h.cfg.Registry
+	if req.Op == CreateDevice {
+		if b.From.Anonymous() || !reg.Live(b.From) {
+			return fmt.Errorf("%w: %s may not create devices", ErrDenied, b.From)
+		}
+	} else {
+		if _, ok := reg.Device(req.Device); !ok {
+			return fmt.Errorf("%w: %q", ErrUnknownDevice, shorten(req.Device, MaxID))
+		}
+		if !reg.Can(b.From, access.Manage, req.Device) {
+			return fmt.Errorf("%w: %s may not manage device %q", ErrDenied, b.From, req.Device)
+		}
+	}
+	d, changed, err := reg.Apply(req, b.From.User)
+	if err != nil {
+		return err
+	}
+	if !changed {
+		if b.Done != nil {
+			b.Done(nil)
+		}
+		return nil
+	}
+	if req.Op == CreateDevice || req.Op == CreateSensor || req.Op == CreateActuator || b.Carrier == nil {
+		m := h.cfg.Forms.Change(req, d) // with the id that was given to it
+		if b.Carrier != nil {
+			m.Client, m.QoS, m.Props = b.Carrier.Client, b.Carrier.QoS, b.Carrier.Props
+		}
+		b.Carrier = &m
+	}
+	h.stats.changes.Add(1)
+	return h.record(b, h.changeRecord(b))
+}
+
+func (h *Hub) changeRecord(b *Batch) []Record {
+	return append([]Record{{Kind: KindChange, Topic: b.Carrier.Topic, Value: b.Carrier.Payload,
+		Origin: b.Origin, Stamp: h.cfg.Clock.Now()}}, h.forwards(b.Carrier, b.Origin)...)
+}
+
+// records makes the log's records of b.
+func (h *Hub) records(b *Batch) []Record {
+	now := h.cfg.Clock.Now()
+	recs := make([]Record, 0, len(b.Readings)+1)
+	for _, r := range b.Readings {
+		rec := Record{Kind: r.Kind, Device: r.Device, Channel: r.Channel, Value: r.Value,
+			Time: r.Time, Stamp: now, Origin: b.Origin, At: r.Time, Clock: now.Quality}
+		if rec.At.IsZero() {
+			rec.At = now.Wall
+		}
+		recs = append(recs, rec)
+	}
+	if b.Carrier != nil {
+		return append(recs, h.forwards(b.Carrier, b.Origin)...)
+	}
+	for i := range recs[:len(b.Readings)] {
+		m := h.cfg.Forms.Value(&recs[i])
+		recs = append(recs, h.forwards(&m, b.Origin)...)
+	}
+	return recs
+}
+
+func (h *Hub) forwards(m *Message, origin string) []Record {
+	if h.cfg.Forward == nil {
+		return nil
+	}
+	var recs []Record
+	for _, name := range h.cfg.Forward.Forward(m, origin) {
+		recs = append(recs, Record{Kind: KindMessage, Topic: m.Topic, Value: json.RawMessage(m.Payload),
+			QoS: m.QoS, Retain: m.Retain, Uplink: name, Origin: origin, Stamp: h.cfg.Clock.Now()})
+	}
+	return recs
+}
+
+// record takes b through the log and hands it on. Records that nobody waits
+// for are handed on at once.
+func (h *Hub) record(b *Batch, recs []Record) error {
+	h.stats.readings.Add(uint64(len(b.Readings)))
+	if len(b.Readings) == 0 {
+		h.stats.messages.Add(1)
+	}
+	if len(recs) == 0 { // nothing to keep: an ordinary MQTT message
+		h.deliver(b, nil, b.Done)
+		return nil
+	}
+	f := &flight{hub: h, batch: b}
+	if !b.Wait {
+		f.hand(recs)
+	}
+	e := &Entry{Records: recs, Wait: b.Wait, Done: func(err error) { f.done(recs, err) }}
+	if b.Wait {
+		e.Stalled = func(error) { f.stalled(recs) }
+	}
+	if err := h.cfg.Log.Append(e); err != nil {
+		f.hand(recs)
+		if !errors.Is(err, ErrNotKept) {
+			return fmt.Errorf("gateway: submit: %w", err)
+		}
+		h.missed.add(recs)
+		if !b.Wait || h.cfg.AcknowledgeWithoutDisk {
+			f.answer(nil)
+			return nil
+		}
+		return fmt.Errorf("gateway: submit: %w", err)
+	}
+	return nil
+}
+
+// deliver hands b to all sinks; settled is called when the last one has.
+func (h *Hub) deliver(b *Batch, recs []Record, settled func(error)) {
+	for i := range recs {
+		h.current.note(&recs[i])
+	}
+	if settled == nil {
+		settled = func(error) {}
+	}
+	sinks := *h.sinks.Load()
+	switch len(sinks) {
+	case 0:
+		settled(nil)
+		return
+	case 1:
+		sinks[0].Deliver(b, recs, settled)
+		return
+	}
+	var mu sync.Mutex
+	left, first := len(sinks), error(nil)
+	for _, s := range sinks {
+		s.Deliver(b, recs, func(err error) {
+			mu.Lock()
+			left--
+			if first == nil {
+				first = err
+			}
+			last, err := left == 0, first
+			mu.Unlock()
+			if last {
+				settled(err)
+			}
+		})
+	}
+}
+
+// Probe passes through the log's writer as a reading would, without writing,
+// and so shows that it moves.
+func (h *Hub) Probe(ctx context.Context) error {
+	done := make(chan error, 1)
+	if err := h.cfg.Log.Append(&Entry{Wait: true, Done: func(err error) { done <- err }}); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("gateway: probe: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,468 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fieldgate/gateway/access"
+)
+
+// scriptedLog is a Log whose disk the test plays.
+type scriptedLog struct {
+	mu      sync.Mutex
+	queue   []*Entry
+	records []Record
+	refuse  error
+}
+
+func (l *scriptedLog) Append(e *Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refuse != nil {
+		return l.refuse
+	}
+	l.queue = append(l.queue, e)
+	return nil
+}
+
+func (l *scriptedLog) take() []*Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue
+	l.queue = nil
+	return q
+}
+
+// commit makes everything that is queued durable.
+func (l *scriptedLog) commit() {
+	for _, e := range l.take() {
+		for i := range e.Records {
+			e.Records[i].Seq = uint64(len(l.records) + 1)
+			l.records = append(l.records, e.Records[i])
+		}
+		e.Done(nil)
+	}
+}
+
+// stall tells everybody that the disk refuses, and keeps the entries.
+func (l *scriptedLog) stall() {
+	q := l.take()
+	for _, e := range q {
+		if e.Stalled != nil {
+			e.Stalled(errors.New("no space left on device"))
+		}
+	}
+	l.queue = append(q, l.queue...)
+}
+
+type memTable struct {
+	mu    sync.Mutex
+	pairs map[string][]byte
+	fail  error
+}
+
+func (m *memTable) Each(fn func(string, []byte) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, v := range m.pairs {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *memTable) Write(pairs map[string][]byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	if m.pairs == nil {
+		m.pairs = map[string][]byte{}
+	}
+	for k, v := range pairs {
+		if v == nil {
+			delete(m.pairs, k)
+		} else {
+			m.pairs[k] = v
+		}
+	}
+	return nil
+}
+
+type openGate struct{}
+
+func (openGate) Check(context.Context, string, string, []byte, string, bool) error { return nil }
+
+type plainForms struct{}
+
+func (plainForms) Value(r *Record) Message {
+	return Message{Topic: "devices/" + r.Device + "/sensors/" + r.Channel + "/value", Payload: r.Value, QoS: 1}
+}
+
+func (plainForms) Change(req ChangeRequest, d *Device) Message {
+	raw, _ := json.Marshal(d.ID)
+	return Message{Topic: "devices", Payload: raw}
+}
+
+// testSink remembers what it was handed and settles when told.
+type testSink struct {
+	mu      sync.Mutex
+	got     []*Batch
+	hold    bool
+	waiting []func(error)
+}
+
+func (s *testSink) Deliver(b *Batch, _ []Record, settled func(error)) {
+	s.mu.Lock()
+	s.got = append(s.got, b)
+	hold := s.hold
+	if hold {
+		s.waiting = append(s.waiting, settled)
+	}
+	s.mu.Unlock()
+	if !hold {
+		settled(nil)
+	}
+}
+
+func (s *testSink) delivered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
+}
+
+type testClock struct{ s Stamp }
+
+func (c *testClock) Now() Stamp { return c.s }
+
+type fixture struct {
+	hub    *Hub
+	reg    *Registry
+	log    *scriptedLog
+	sink   *testSink
+	clock  *testClock
+	tables Tables
+	logged *bytes.Buffer
+}
+
+func newFixture(t *testing.T, d Declared, edit ...func(*HubConfig)) *fixture {
+	t.Helper()
+	f := &fixture{log: &scriptedLog{}, sink: &testSink{}, logged: &bytes.Buffer{},
+		clock:  &testClock{Stamp{Wall: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Quality: ClockSynced}},
+		tables: Tables{Devices: &memTable{}, Users: &memTable{}, Keys: &memTable{}}}
+	var err error
+	if f.reg, err = NewRegistry(f.tables, openGate{}, f.clock, d); err != nil {
+		t.Fatal(err)
+	}
+	cfg := HubConfig{Registry: f.reg, Log: f.log, Clock: f.clock, Forms: plainForms{},
+		Logger: slog.New(slog.NewTextHandler(f.logged, nil))}
+	for _, fn := range edit {
+		fn(&cfg)
+	}
+	f.hub = NewHub(cfg)
+	f.hub.AddSink(f.sink)
+	return f
+}
+
+var (
+	ann = access.Subject{User: "ann"}
+	bob = access.Subject{User: "bob"}
+)
+
+func declared() Declared {
+	return Declared{
+		Anonymous: true,
+		Users:     []access.User{{Name: "ann"}, {Name: "bob"}, {Name: "root", Admin: true}},
+		Devices: []*Device{
+			{ID: "Open", Name: "Open device", Grants: access.Grants{Public: true, PublicWrite: true},
+				Sensors: []Sensor{{ID: "TC1", Name: "Temperature"}}, Actuators: []Actuator{{ID: "relay"}}},
+			{ID: "Anns", Grants: access.Grants{Owner: "ann"}, Sensors: []Sensor{{ID: "TC1"}}},
+		},
+	}
+}
+
+func reading(device, sensor, value string) *Batch {
+	return &Batch{Source: "test", Wait: true,
+		Readings: []Reading{{Kind: KindSensor, Device: device, Channel: sensor, Value: json.RawMessage(value)}}}
+}
+
+func TestAcknowledgedOnlyWhenOnDiskAndHandedOn(t *testing.T) {
+	f := newFixture(t, declared())
+	f.sink.hold = true
+	acked := 0
+	b := reading("Open", "TC1", "3")
+	b.Done = func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		acked++
+	}
+	if err := f.hub.Submit(b); err != nil {
+		t.Fatal(err)
+	}
+	if acked != 0 || f.sink.delivered() != 0 {
+		t.Fatalf("before the commit: acknowledged %d times, handed on %d times", acked, f.sink.delivered())
+	}
+	f.log.commit()
+	if acked != 0 || f.sink.delivered() != 1 {
+		t.Fatalf("before the sink settled: acknowledged %d times, handed on %d times", acked, f.sink.delivered())
+	}
+	f.sink.waiting[0](nil)
+	if acked != 1 {
+		t.Fatalf("acknowledged %d times, want once", acked)
+	}
+}
+
+func TestUnwaitedIsHandedOnAtOnceAndRecorded(t *testing.T) {
+	f := newFixture(t, declared())
+	b := reading("Open", "TC1", "3")
+	b.Wait = false
+	if err := f.hub.Submit(b); err != nil {
+		t.Fatal(err)
+	}
+	if f.sink.delivered() != 1 {
+		t.Fatal("not handed on before the commit")
+	}
+	f.log.commit()
+	if f.sink.delivered() != 1 || len(f.log.records) != 1 {
+		t.Fatalf("handed on %d times, %d records", f.sink.delivered(), len(f.log.records))
+	}
+}
+
+func TestFailingDisk(t *testing.T) {
+	for _, anyway := range []bool{false, true} {
+		f := newFixture(t, declared(), func(c *HubConfig) { c.AcknowledgeWithoutDisk = anyway })
+		acked := 0
+		b := reading("Open", "TC1", "3")
+		b.Done = func(error) { acked++ }
+		if err := f.hub.Submit(b); err != nil {
+			t.Fatal(err)
+		}
+		f.log.stall()
+		if f.sink.delivered() != 1 {
+			t.Error("local subscribers wait for the disk")
+		}
+		if (acked == 1) != anyway {
+			t.Errorf("acknowledged %d times with AcknowledgeWithoutDisk %v", acked, anyway)
+		}
+		f.log.commit()
+		if acked != 1 || f.sink.delivered() != 1 {
+			t.Errorf("after recovery: acknowledged %d times, handed on %d times", acked, f.sink.delivered())
+		}
+	}
+}
+
+func TestDiskFailingForLong(t *testing.T) {
+	f := newFixture(t, declared())
+	f.log.refuse = ErrNotKept
+	b := reading("Open", "TC1", "3")
+	b.Done = func(error) { t.Error("answered although it was refused") }
+	if err := f.hub.Submit(b); !errors.Is(err, ErrNotKept) {
+		t.Fatalf("Submit = %v, want ErrNotKept", err)
+	}
+	if f.sink.delivered() != 1 {
+		t.Error("not handed on")
+	}
+	f.log.refuse = nil
+	if err := f.hub.Recovered([]string{"cloud", "other"}); err != nil {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	if len(f.log.records) != 2 || f.log.records[0].Kind != KindGap || f.log.records[0].Lost.Counts["Open/TC1"] != 1 ||
+		f.log.records[1].Uplink != "other" {
+		t.Errorf("no gap records: %+v", f.log.records)
+	}
+	if err := f.hub.Recovered([]string{"cloud"}); err != nil || len(f.log.take()) != 0 {
+		t.Error("the same gap is told twice")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	f := newFixture(t, declared())
+	deep := strings.Repeat("[", 1000) + strings.Repeat("]", 1000)
+	for _, c := range []struct {
+		from          access.Subject
+		device, value string
+		want          error
+	}{
+		{access.Subject{}, "Anns", "1", ErrDenied},
+		{bob, "Anns", "1", ErrDenied},
+		{access.Subject{User: "nobody"}, "Anns", "1", ErrDenied},
+		{ann, "Nowhere", "1", ErrUnknownDevice},
+		{ann, "Anns", deep, ErrTooDeep},
+		{ann, "Anns", "NaN", ErrBadPayload},
+		{ann, "Anns", "1e999", ErrBadNumber},
+		{ann, "Anns", "1", nil},
+		{access.Subject{User: "root"}, "Anns", "1", nil},
+		{access.System, "Anns", "1", nil},
+	} {
+		b := reading(c.device, "TC1", c.value)
+		b.From = c.from
+		if err := f.hub.Submit(b); !errors.Is(err, c.want) {
+			t.Errorf("%s on %s with %.10s: %v, want %v", c.from, c.device, c.value, err, c.want)
+		}
+	}
+	b := reading("Open", "nothing", "1")
+	if err := f.hub.Submit(b); !errors.Is(err, ErrUnknownSensor) {
+		t.Errorf("unknown sensor: %v", err)
+	}
+	f.log.commit()
+	if n := f.sink.delivered(); n != 3 || len(f.log.records) != 3 {
+		t.Errorf("%d handed on and %d recorded, want 3", n, len(f.log.records))
+	}
+}
+
+func TestBatchIsRecordedWholeOrNot(t *testing.T) {
+	f := newFixture(t, declared())
+	b := reading("Open", "TC1", "1")
+	b.Readings = append(b.Readings, Reading{Kind: KindSensor, Device: "Anns", Channel: "TC1", Value: json.RawMessage("2")})
+	if err := f.hub.Submit(b); !errors.Is(err, ErrDenied) {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	if len(f.log.records) != 0 {
+		t.Error("half of a batch was recorded")
+	}
+}
+
+func TestAutoCreate(t *testing.T) {
+	d := declared()
+	d.AutoCreate = true
+	f := newFixture(t, d)
+	b := reading("New", "TC1", "1")
+	if err := f.hub.Submit(b); !errors.Is(err, ErrUnknownDevice) {
+		t.Fatalf("for an anonymous client: %v", err)
+	}
+	b.From = ann
+	if err := f.hub.Submit(b); err != nil {
+		t.Fatal(err)
+	}
+	dev, ok := f.reg.Device("New")
+	if !ok || dev.Grants.Owner != "ann" || dev.Grants.Public || len(dev.Sensors) != 1 {
+		t.Fatalf("created %+v", dev)
+	}
+	b2 := reading("New", "TC2", "1")
+	b2.From = bob
+	if err := f.hub.Submit(b2); !errors.Is(err, ErrDenied) {
+		t.Errorf("somebody else adds a sensor: %v", err)
+	}
+	f.log.commit()
+	kinds := []Kind{}
+	for _, r := range f.log.records {
+		kinds = append(kinds, r.Kind)
+	}
+	if !slices.Equal(kinds, []Kind{KindChange, KindChange, KindSensor}) {
+		t.Errorf("records %v", kinds)
+	}
+}
+
+type forwardAll struct{}
+
+func (forwardAll) Forward(m *Message, origin string) []string {
+	if origin == "cloud" {
+		return nil
+	}
+	return []string{"cloud"}
+}
+
+func TestForwardedMessagesAreRecords(t *testing.T) {
+	f := newFixture(t, declared(), func(c *HubConfig) { c.Forward = forwardAll{} })
+	acked := false
+	b := &Batch{From: ann, Source: "test", Wait: true, Carrier: &Message{Topic: "factory/a", Payload: []byte("x"), QoS: 1},
+		Done: func(error) { acked = true }}
+	if err := f.hub.Submit(b); err != nil {
+		t.Fatal(err)
+	}
+	if acked {
+		t.Fatal("acknowledged before it is on disk")
+	}
+	f.log.commit()
+	if !acked || len(f.log.records) != 1 || f.log.records[0].Kind != KindMessage || f.log.records[0].Uplink != "cloud" {
+		t.Fatalf("acked %v, records %+v", acked, f.log.records)
+	}
+	back := &Batch{From: access.System, Origin: "cloud", Source: "cloud", Carrier: &Message{Topic: "factory/a"}}
+	if err := f.hub.Submit(back); err != nil || len(f.log.take()) != 0 {
+		t.Error("what came from the cloud goes back to it")
+	}
+	if err := f.hub.Submit(reading("Open", "TC1", "7")); err != nil {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	last := f.log.records[len(f.log.records)-1]
+	if last.Topic != "devices/Open/sensors/TC1/value" {
+		t.Errorf("a reading without a message is not forwarded in its form: %+v", last)
+	}
+}
+
+func TestCurrentIgnoresTheBackDated(t *testing.T) {
+	f := newFixture(t, declared())
+	now := f.clock.s.Wall
+	for _, c := range []struct {
+		value string
+		at    time.Time
+		want  string
+	}{{"1", now, "1"}, {"2", now.Add(-time.Hour), "1"}, {"3", time.Time{}, "3"}} {
+		b := reading("Open", "TC1", c.value)
+		b.Readings[0].Time = c.at
+		if err := f.hub.Submit(b); err != nil {
+			t.Fatal(err)
+		}
+		f.log.commit()
+		if r, _ := f.hub.Current("Open", "TC1", KindSensor); string(r.Value) != c.want {
+			t.Errorf("after %s: %s, want %s", c.value, r.Value, c.want)
+		}
+	}
+	g := newFixture(t, declared())
+	if err := g.hub.Restore(func(fn func(Record) bool) error {
+		for _, r := range slices.Backward(f.log.records) {
+			if !fn(r) {
+				break
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := g.hub.Current("Open", "TC1", KindSensor); string(r.Value) != "3" {
+		t.Errorf("restored %s, want 3", r.Value)
+	}
+}
+
+func TestRefusedIsCountedAndLoggedOnceAMinute(t *testing.T) {
+	f := newFixture(t, declared())
+	for range 100 {
+		f.hub.Refused("mqtt x", "devices/a/sensors/b/value", ErrBadPayload)
+	}
+	f.hub.Refused("mqtt x", "devices/a/sensors/b/value", ErrDenied)
+	if n := strings.Count(f.logged.String(), "bad_payload"); n != 1 {
+		t.Errorf("%d lines for one cause within a minute", n)
+	}
+	f.clock.s.Mono += time.Minute
+	f.hub.Refused("mqtt x", "devices/a/sensors/b/value", ErrBadPayload)
+	if !strings.Contains(f.logged.String(), "since_last_line=99") {
+		t.Errorf("the silent ones are not counted: %s", f.logged)
+	}
+	if c := f.hub.Counts(); c["bad_payload"] != 101 || c["denied"] != 1 {
+		t.Errorf("counts %v", c)
+	}
+}
+
+func TestAcceptEndsWithItsContext(t *testing.T) {
+	f := newFixture(t, declared())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := f.hub.Accept(ctx, reading("Open", "TC1", "1")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Accept = %v", err)
+	}
+	f.log.commit() // the late answer blocks nobody
+}

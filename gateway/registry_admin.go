@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"fieldgate/gateway/access"
+)
+
+// The methods here are for administrators: they set whole entries and ask
+// nobody for permission.
+
+// PutUser makes or replaces an account.
+func (r *Registry) PutUser(u access.User) error {
+	if err := CheckID(u.Name); err != nil {
+		return fmt.Errorf("gateway: registry: user name: %w", err)
+	}
+	return r.change("user/"+u.Name, r.tables.Users, u.Name, u, func(s *state) { s.users[u.Name] = u })
+}
+
+// DeleteUser removes an account; its connections end with their next packet.
+func (r *Registry) DeleteUser(name string) error {
+	if _, ok := r.state.Load().users[name]; !ok {
+		return fmt.Errorf("gateway: registry: %w: %q", ErrUnknownUser, name)
+	}
+	return r.change("user/"+name, r.tables.Users, name, nil, func(s *state) { delete(s.users, name) })
+}
+
+// PutKey makes or replaces an API key.
+func (r *Registry) PutKey(k access.Key) error {
+	if k.ID == "" || k.Hash == "" {
+		return fmt.Errorf("gateway: registry: key without id or hash")
+	}
+	return r.change("key/"+k.ID, r.tables.Keys, k.ID, k, func(s *state) {
+		s.keys = append(slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == k.ID }), k)
+	})
+}
+
+// DeleteKey removes an API key.
+func (r *Registry) DeleteKey(id string) error {
+	if !slices.ContainsFunc(r.state.Load().keys, func(k access.Key) bool { return k.ID == id }) {
+		return fmt.Errorf("gateway: registry: %w: %q", ErrUnknownUser, id)
+	}
+	return r.change("key/"+id, r.tables.Keys, id, nil, func(s *state) {
+		s.keys = slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == id })
+	})
+}
+
+// PutDevice makes or replaces a device, grants included.
+func (r *Registry) PutDevice(d *Device) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.declaredDevice(d.ID) != nil {
+		return fmt.Errorf("gateway: registry: device %q: %w", d.ID, ErrDeclared)
+	}
+	d = d.clone()
+	if err := checkDevice(d); err != nil {
+		return err
+	}
+	now := r.clock.Now().Wall.Truncate(time.Microsecond)
+	if old, ok := r.state.Load().devices[d.ID]; ok {
+		d.Created = old.Created
+	} else {
+		d.Created = now
+	}
+	d.Modified, d.Declared = now, false
+	return r.putDevice(d)
+}
+
+// DeleteDevice removes a device; its records stay in the log.
+func (r *Registry) DeleteDevice(id string) error {
+	_, _, err := r.Apply(ChangeRequest{Op: Delete, Device: id}, "")
+	return err
+}
+
+// change stores value under key (nil deletes), then edits the state. What names
+// the entry as the configuration would.
+func (r *Registry) change(what string, t Table, key string, value any, apply func(*state)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state.Load().copy()
+	if s.declared[what] {
+		return fmt.Errorf("gateway: registry: %s: %w", what, ErrDeclared)
+	}
+	var raw []byte
+	if value != nil {
+		var err error
+		if raw, err = json.Marshal(value); err != nil {
+			return fmt.Errorf("gateway: registry: %s: %w", what, err)
+		}
+	}
+	if err := t.Write(map[string][]byte{key: raw}); err != nil {
+		return fmt.Errorf("gateway: registry: %s: %w", what, err)
+	}
+	apply(s)
+	r.publish(s)
+	return nil
+}
