@@ -95,6 +95,15 @@ func space(raw []byte, i int) int {
 	return i
 }
 
+// ends reports whether c cannot be part of a number, true, false or null.
+func ends(c byte) bool {
+	switch c {
+	case ',', ':', ']', '}', ' ', '\t', '\r', '\n':
+		return true
+	}
+	return false
+}
+
 // skip gives the end of the JSON value that starts at i.
 func skip(raw []byte, i int) int {
 	depth := 0
@@ -117,7 +126,7 @@ func skip(raw []byte, i int) int {
 			i++
 			continue
 		default: // number, true, false, null
-			for i < len(raw) && !bytes.ContainsRune([]byte(",:]} \t\r\n"), rune(raw[i])) {
+			for i < len(raw) && !ends(raw[i]) {
 				i++
 			}
 		}
