@@ -1,0 +1,162 @@
+package sensors
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// OptionKind is the type of an option's value.
+type OptionKind uint8
+
+// The kinds of options, with the Go type that Options holds for each.
+const (
+	Text    OptionKind = iota // string, one of Choices if there are any
+	Decimal                   // float64, within Min and Max
+	Integer                   // int64, within Min and Max; also 0x48
+	Switch                    // bool, true or false
+	Span                      // time.Duration as in 10s, Min and Max in seconds
+	File                      // string, path of a file that must be readable
+)
+
+// Option is one setting of a driver.
+type Option struct {
+	Name     string // as in the configuration
+	Doc      string // what it means, with its unit
+	Kind     OptionKind
+	Default  string // as it would be written; "" leaves the option out
+	Required bool
+	Min, Max float64  // both 0: no limits
+	Choices  []string // Text only; empty: any text
+}
+
+// OptionError says what is wrong with one option and what would be right.
+type OptionError struct {
+	Option  string
+	Problem string
+	Remedy  string
+}
+
+// Error is "option: problem; remedy".
+func (e OptionError) Error() string { return e.Option + ": " + e.Problem + "; " + e.Remedy }
+
+// Options are the checked settings of one sensor. The methods give the zero
+// value for an option that is not set and has no default.
+type Options map[string]any
+
+// Text gives a Text or File option.
+func (o Options) Text(name string) string { v, _ := o[name].(string); return v }
+
+// Decimal gives a Decimal option.
+func (o Options) Decimal(name string) float64 { v, _ := o[name].(float64); return v }
+
+// Integer gives an Integer option.
+func (o Options) Integer(name string) int64 { v, _ := o[name].(int64); return v }
+
+// Switch gives a Switch option.
+func (o Options) Switch(name string) bool { v, _ := o[name].(bool); return v }
+
+// Span gives a Span option.
+func (o Options) Span(name string) time.Duration { v, _ := o[name].(time.Duration); return v }
+
+// Parse checks the options as they were written and fills in the defaults. It
+// reports every mistake: unknown options, values out of range, what is
+// missing, and what Check finds.
+func (d *Driver) Parse(written map[string]string) (Options, []OptionError) {
+	out := make(Options, len(d.Options))
+	var wrong []OptionError
+	for _, o := range d.Options {
+		text, given := written[o.Name]
+		switch {
+		case !given && o.Required:
+			wrong = append(wrong, OptionError{o.Name, "missing", o.Doc})
+			continue
+		case !given && o.Default == "":
+			continue
+		case !given:
+			text = o.Default
+		}
+		v, err := o.parse(text)
+		if err != nil {
+			wrong = append(wrong, *err)
+			continue
+		}
+		out[o.Name] = v
+	}
+	for name := range written {
+		if !slices.ContainsFunc(d.Options, func(o Option) bool { return o.Name == name }) {
+			wrong = append(wrong, OptionError{name, "unknown option of driver " + d.Name, "it has " + strings.Join(d.names(), ", ")})
+		}
+	}
+	if len(wrong) == 0 && d.Check != nil {
+		wrong = d.Check(out)
+	}
+	slices.SortFunc(wrong, func(a, b OptionError) int { return strings.Compare(a.Option, b.Option) })
+	return out, wrong
+}
+
+func (d *Driver) names() []string {
+	names := make([]string, len(d.Options))
+	for i, o := range d.Options {
+		names[i] = o.Name
+	}
+	return names
+}
+
+func (o *Option) parse(text string) (any, *OptionError) {
+	bad := func(remedy string) (any, *OptionError) {
+		return nil, &OptionError{o.Name, fmt.Sprintf("%.40q is not possible", text), remedy}
+	}
+	switch o.Kind {
+	case Decimal:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || !o.within(f) {
+			return bad("a number" + o.limits(formatFloat))
+		}
+		return f, nil
+	case Integer:
+		n, err := strconv.ParseInt(text, 0, 64)
+		if err != nil || !o.within(float64(n)) {
+			return bad("a whole number" + o.limits(formatFloat))
+		}
+		return n, nil
+	case Switch:
+		if text != "true" && text != "false" {
+			return bad("true or false")
+		}
+		return text == "true", nil
+	case Span:
+		d, err := time.ParseDuration(text)
+		if err != nil || !o.within(d.Seconds()) {
+			return bad("a time such as 500ms, 10s or 5m" + o.limits(formatSeconds))
+		}
+		return d, nil
+	case File:
+		if text == "" {
+			return bad("the path of a file")
+		}
+		return text, nil
+	}
+	if len(o.Choices) > 0 && !slices.Contains(o.Choices, text) {
+		return bad("one of " + strings.Join(o.Choices, ", "))
+	}
+	return text, nil
+}
+
+func (o *Option) within(f float64) bool {
+	return o.Min == 0 && o.Max == 0 || f >= o.Min && f <= o.Max
+}
+
+func (o *Option) limits(format func(float64) string) string {
+	if o.Min == 0 && o.Max == 0 {
+		return ""
+	}
+	return " from " + format(o.Min) + " to " + format(o.Max)
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+func formatSeconds(f float64) string { return time.Duration(f * float64(time.Second)).String() }
