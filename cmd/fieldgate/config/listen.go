@@ -99,7 +99,7 @@ func (c *Config) listen(l, t *table) {
 	mqtts := l.get("mqtts")
 	switch {
 	case c.Listen.MQTTS != "" && (c.TLS.Cert == "" || c.TLS.Key == ""):
-		mqtts.mistake("needs a certificate", "set tls.cert and tls.key, or \"\" to turn it off")
+		mqtts.mistake("needs a certificate and its key", "set tls.cert and tls.key, or \"\" to turn it off")
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		t.mistake("a certificate and its key go together", "set both cert and key")
 	}

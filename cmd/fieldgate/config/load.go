@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -187,6 +188,39 @@ func (r *reader) characters(data []byte) bool {
 	return ok
 }
 
+// The parser tells where the list or table began that it could not go on with.
+// That is right for a bracket that is not closed, but not for lines of which
+// one has the wrong indentation.
+var (
+	flowError  = regexp.MustCompile(`^did not find expected (',' or|node content)`)
+	blockError = regexp.MustCompile(`^did not find expected (key|'-'|<)`)
+)
+
+// offending finds the line that an error of the parser is about: the last one
+// of the shortest beginning of the file that fails in the same way. The parser
+// stops at its first error, so each longer beginning fails so too.
+func offending(data []byte, err error) int {
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	ends := make([]int, 0, len(lines)) // of those with content
+	numbers := make([]int, 0, len(lines))
+	at := 0
+	for i, line := range lines {
+		at += len(line)
+		if len(bytes.TrimSpace(line)) > 0 {
+			ends, numbers = append(ends, at), append(numbers, i+1)
+		}
+	}
+	i := sort.Search(len(ends), func(i int) bool {
+		var doc yaml.Node
+		again := yaml.Unmarshal(data[:ends[i]], &doc)
+		return again != nil && again.Error() == err.Error()
+	})
+	if i == len(numbers) {
+		return len(lines)
+	}
+	return numbers[i]
+}
+
 // syntax reports an error of the YAML parser.
 func (r *reader) syntax(data []byte, err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -194,9 +228,12 @@ func (r *reader) syntax(data []byte, err error) {
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
-		if strings.HasPrefix(text, "did not find expected") {
-			line++ // the parser counts these from 0
-		}
+	}
+	switch {
+	case blockError.MatchString(text):
+		line = offending(data, err)
+	case flowError.MatchString(text):
+		line++ // counted from 0
 	}
 	remedy := "check quotes, brackets and the indentation here and just above"
 	switch {
@@ -208,6 +245,8 @@ func (r *reader) syntax(data []byte, err error) {
 		remedy = "put a comma between the items and close the bracket"
 	case strings.Contains(text, "unexpected end of stream"):
 		remedy = "close the quotes"
+	case strings.Contains(text, "alphabetic or numeric character"):
+		remedy = "put text that begins with * or & in quotes"
 	case strings.Contains(text, "unknown anchor"):
 		remedy = "put text that begins with * in quotes"
 		if _, name, ok := strings.Cut(text, "'"); ok {
@@ -218,4 +257,16 @@ func (r *reader) syntax(data []byte, err error) {
 		}
 	}
 	value{r: r, at: &yaml.Node{Line: line}}.mistake("YAML: "+text, remedy)
+}
+
+// Declared is what the registry is told of the file.
+func (c *Config) Declared() gateway.Declared {
+	return gateway.Declared{
+		Anonymous:  c.Access.Anonymous,
+		AutoCreate: c.AutoCreate,
+		Users:      c.Access.Users,
+		Keys:       c.Access.Keys,
+		ACL:        c.Access.ACL,
+		Devices:    c.Devices,
+	}
 }

@@ -172,7 +172,9 @@ func (v value) list() []value {
 func (v value) tables() []*table {
 	var out []*table
 	for _, item := range v.list() {
-		out = append(out, item.table())
+		if t := item.table(); t.keys != nil {
+			out = append(out, t)
+		}
 	}
 	return out
 }

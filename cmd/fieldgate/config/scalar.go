@@ -95,7 +95,7 @@ func (v value) integer(dst *int, low, high int) bool {
 		return false
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < low || n > high || v.node.ShortTag() != "!!int" {
+	if err != nil || n < low || n > high {
 		v.mistake(fmt.Sprintf("%.40q is not possible", s), "must be "+want)
 		return false
 	}

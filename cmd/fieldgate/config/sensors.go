@@ -27,9 +27,9 @@ func (c *Config) sensor(t *table, taken map[string]int) {
 	} else if name.text(&it.Driver) {
 		var ok bool
 		if driver, ok = sensors.Builtin().Lookup(it.Driver); !ok {
-			remedy := "this version has " + strings.Join(known, ", ")
+			remedy := "one of " + strings.Join(known, ", ")
 			if near := nearest(it.Driver, known); near != "" {
-				remedy = "did you mean " + near + "? " + remedy
+				remedy = "did you mean " + near + "? Or " + remedy
 			}
 			name.mistake(fmt.Sprintf("there is no driver %.40q", it.Driver), remedy)
 		}
@@ -124,7 +124,7 @@ func addSensor(t *table, d *gateway.Device, it *sensors.Item, ch sensors.Channel
 	}
 	key := d.ID + "/" + id
 	if line, twice := taken[key]; twice {
-		at.mistake(fmt.Sprintf("the sensor in line %d is %s of %s already", line, id, d.ID), "set sensor to another name")
+		at.mistake(fmt.Sprintf("the sensor in line %d is published as %s of %s already", line, id, d.ID), "set sensor to another name")
 		return
 	}
 	taken[key] = t.at.Line

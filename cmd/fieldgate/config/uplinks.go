@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -135,7 +136,6 @@ func uplinkURL(v value) *url.URL {
 	port, err := strconv.Atoi(u.Port())
 	switch {
 	case u.User != nil:
-		v.r.secrets = true
 		v.mistake("holds a user or password", "set username and password")
 	case u.Hostname() == "":
 		v.mistake("names no host", example)
@@ -165,7 +165,7 @@ func (t *table) login(u *Uplink) {
 	if u.Username == "" && (u.Password != "" || path != "") {
 		t.get("username").missing("a password needs a user name (MQTT 3.1.1 section 3.1.2.9)")
 	}
-	if u.URL != nil && (u.Password != "" || path != "") && (u.URL.Scheme == "mqtt" || u.URL.Scheme == "ws") && !loopback(u.URL.Hostname()+":0") {
+	if u.URL != nil && (u.Password != "" || path != "") && (u.URL.Scheme == "mqtt" || u.URL.Scheme == "ws") && !loopback(net.JoinHostPort(u.URL.Hostname(), "0")) {
 		t.get("url").warn("the password goes over the network in clear", "use mqtts or wss")
 	}
 }
