@@ -80,13 +80,13 @@ func EncodeChange(c gateway.ChangeRequest) (topic string, payload []byte, err er
 	switch {
 	case c.Op == gateway.CreateDevice && c.NewDevice != nil:
 		t.Kind = CreateDevice
-		payload = EncodeDevice(c.NewDevice)
+		payload, err = EncodeDevice(c.NewDevice)
 	case c.Op == gateway.CreateSensor && c.NewSensor != nil:
 		t.Kind = CreateSensor
-		payload = marshal(cloudSensor(c.NewSensor))
+		payload, err = marshal(cloudSensor(c.NewSensor))
 	case c.Op == gateway.CreateActuator && c.NewActuator != nil:
 		t.Kind = CreateActuator
-		payload = marshal(cloudActuator(c.NewActuator))
+		payload, err = marshal(cloudActuator(c.NewActuator))
 	case c.Op == gateway.SetName:
 		t.Kind = of(DeviceName, SensorName, ActuatorName)
 		payload = appendString(nil, c.Name)
@@ -97,6 +97,9 @@ func EncodeChange(c gateway.ChangeRequest) (topic string, payload []byte, err er
 		t.Kind = of(DevicePayload, DeleteSensor, DeleteActuator)
 	default:
 		return "", nil, fmt.Errorf("waziup: %w: change %d", gateway.ErrBadPayload, c.Op)
+	}
+	if err != nil {
+		return "", nil, err
 	}
 	return t.String(), payload, nil
 }

@@ -131,7 +131,9 @@ func decodeActuator(f fields) (a gateway.Actuator, err error) {
 			meta[k] = appendString(nil, v)
 		}
 	}
-	a.Meta = marshal(meta)
+	if a.Meta, err = marshal(meta); err != nil {
+		return a, err
+	}
 	if len(a.Meta) > MaxMeta {
 		return a, fmt.Errorf("%w: meta of %d bytes, at most %d", gateway.ErrTooLarge, len(a.Meta), MaxMeta)
 	}

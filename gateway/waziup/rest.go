@@ -3,6 +3,7 @@ package waziup
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"fieldgate/gateway"
@@ -148,8 +149,9 @@ func cloudActuator(a *gateway.Actuator) cloudActuatorForm {
 	return cloudActuatorForm{ID: a.ID, Name: a.Name, Meta: a.Meta}
 }
 
-// EncodeDevice gives the payload that asks a cloud to create d.
-func EncodeDevice(d *gateway.Device) []byte {
+// EncodeDevice gives the payload that asks a cloud to create d. It fails only
+// where a meta is no JSON.
+func EncodeDevice(d *gateway.Device) ([]byte, error) {
 	out := cloudDeviceForm{ID: d.ID, Name: d.Name, Visibility: visibility(d), Meta: d.Meta}
 	for i := range d.Sensors {
 		out.Sensors = append(out.Sensors, cloudSensor(&d.Sensors[i]))
@@ -160,14 +162,13 @@ func EncodeDevice(d *gateway.Device) []byte {
 	return marshal(out)
 }
 
-// marshal leaves '<', '>' and '&' as they are. It panics where v cannot be
-// JSON, which is for values that were not checked.
-func marshal(v any) []byte {
+// marshal leaves '<', '>' and '&' as they are.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic("waziup: " + err.Error())
+		return nil, fmt.Errorf("waziup: %w: %v", gateway.ErrBadPayload, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
