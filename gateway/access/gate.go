@@ -161,7 +161,7 @@ func (g *Gate) Stats() GateStats {
 }
 
 func (g *Gate) check(ctx context.Context, addr, name string, password []byte, hash string, known bool) error {
-	addr = addrKey(addr)
+	addr = AddressKey(addr)
 	if len(password) > MaxPassword {
 		known, password = false, password[:MaxPassword]
 	}

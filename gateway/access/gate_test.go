@@ -451,7 +451,7 @@ func TestGateConcurrently(t *testing.T) {
 	}
 }
 
-func TestAddrKey(t *testing.T) {
+func TestAddressKey(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1:5000":             "192.0.2.1",
 		"192.0.2.1":                  "192.0.2.1",
@@ -466,8 +466,8 @@ func TestAddrKey(t *testing.T) {
 		"@":                          "@",
 		"":                           "",
 	} {
-		if got := addrKey(in); got != want {
-			t.Errorf("addrKey(%q) = %q, want %q", in, got, want)
+		if got := AddressKey(in); got != want {
+			t.Errorf("AddressKey(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

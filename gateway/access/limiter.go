@@ -127,10 +127,10 @@ func (a *addrState) forget(since time.Duration) {
 	}
 }
 
-// addrKey is what counts as one address: an IPv4 address, or the /64 network of
+// AddressKey is what counts as one address: an IPv4 address, or the /64 network of
 // an IPv6 address, which is what a single machine may have. In fe80::/64 every
 // machine of a link is its own. The port is left away.
-func addrKey(addr string) string {
+func AddressKey(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		if ap, err := netip.ParseAddrPort(addr); err == nil {
