@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fieldgate/gateway"
+)
+
+// ticket is one publish of a client at QoS 1 or 2 that is on its way.
+type ticket struct {
+	id     uint16
+	qos    byte
+	over   bool // the answer is known
+	silent bool // there is none
+	code   byte
+	reason string
+}
+
+// acks answers the publishes of one connection in the order in which they
+// came (MQTT 5.0 section 4.6).
+type acks struct {
+	mu    sync.Mutex
+	list  []*ticket
+	space chan struct{} // of 1: something was answered
+}
+
+// admit takes a publish in. The client of MQTT 5 knows how many it may have on
+// their way; others wait, and are not read from meanwhile.
+func (c *conn) admit(t *ticket) error {
+	a := &c.acks
+	for {
+		a.mu.Lock()
+		if len(a.list) < c.b.limits.ReceiveMaximum {
+			a.list = append(a.list, t)
+			a.mu.Unlock()
+			return nil
+		}
+		a.mu.Unlock()
+		if c.version == 5 {
+			return violation(codeReceiveMaximum, "more than %d publishes without acknowledgement", c.b.limits.ReceiveMaximum)
+		}
+		select {
+		case <-a.space:
+		case <-c.closed:
+			return net.ErrClosed
+		}
+	}
+}
+
+// settle answers t when all before it are answered.
+func (c *conn) settle(t *ticket, code byte, reason string, silent bool) {
+	if t.qos == 2 {
+		c.sess.received2(t, code, silent)
+	}
+	a := &c.acks
+	a.mu.Lock()
+	t.over, t.code, t.reason, t.silent = true, code, reason, silent
+	n := 0
+	for n < len(a.list) && a.list[n].over {
+		if !a.list[n].silent {
+			c.answer(a.list[n])
+		}
+		a.list[n] = nil
+		n++
+	}
+	a.list = a.list[n:]
+	a.mu.Unlock()
+	if n > 0 {
+		select {
+		case a.space <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (c *conn) answer(t *ticket) {
+	kind := packets.Puback
+	if t.qos == 2 {
+		kind = packets.Pubrec
+		if c.isClosed() { // the session may go on over another connection
+			if next := c.sess.connection(); next != nil && next != c && next.established.Load() {
+				next.reply(kind, t.id, t.code, t.reason)
+			}
+			return
+		}
+	}
+	c.reply(kind, t.id, t.code, t.reason)
+}
+
+func (s *session) connection() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+// received2 notes the outcome of a QoS 2 publish: its identifier is in use
+// until PUBREL, unless the client is told of a failure (MQTT 5.0 section
+// 4.3.3).
+func (s *session) received2(t *ticket, code byte, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in2[t.id] != t {
+		return // released in the meantime
+	}
+	if silent || s.version == 5 && code >= codeUnspecified {
+		delete(s.in2, t.id)
+		return
+	}
+	s.in2[t.id] = nil
+}
+
+// begin2 notes a QoS 2 publish. Repeated is true if one with this identifier
+// is here already, pending if it has not been answered.
+func (s *session) begin2(t *ticket) (repeated, pending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.in2[t.id]; ok {
+		return true, old != nil
+	}
+	s.in2[t.id] = t
+	return false, false
+}
+
+// release handles PUBREL.
+func (c *conn) release(id uint16) {
+	s := c.sess
+	s.mu.Lock()
+	_, ok := s.in2[id]
+	delete(s.in2, id)
+	s.mu.Unlock()
+	code := codeSuccess
+	if !ok {
+		code = codeIDNotFound
+	}
+	c.reply(packets.Pubcomp, id, code, "")
+}
+
+// verdict says what a client is told about the outcome of a publish. Silent:
+// nothing, so that it sends the message again.
+func verdict(err error) (code byte, reason string, silent bool) {
+	if err == nil {
+		return codeSuccess, "", false
+	}
+	reason = reasonString(err)
+	switch {
+	case errors.Is(err, gateway.ErrNotKept), errors.Is(err, gateway.ErrClosed):
+		return 0, "", true
+	case errors.Is(err, gateway.ErrDenied):
+		return codeNotAuthorized, reason, false
+	case errors.Is(err, gateway.ErrTooLarge):
+		return codeQuota, reason, false
+	case errors.Is(err, gateway.ErrBadTopic), errors.Is(err, gateway.ErrBadID),
+		errors.Is(err, gateway.ErrUnknownDevice), errors.Is(err, gateway.ErrUnknownSensor):
+		return codeTopicInvalid, reason, false
+	case errors.Is(err, gateway.ErrBadPayload), errors.Is(err, gateway.ErrBadNumber),
+		errors.Is(err, gateway.ErrBadTime), errors.Is(err, gateway.ErrTooDeep):
+		return codePayloadInvalid, reason, false
+	}
+	return codeImplementation, reason, false
+}
+
+// reasonString is an error as a client may see it: short, and a string of
+// MQTT.
+func reasonString(err error) string {
+	s := err.Error()
+	if len(s) > 200 {
+		s = s[:200]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "?")
+}

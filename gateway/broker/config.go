@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fieldgate/gateway"
+	"fieldgate/gateway/access"
+)
+
+// Hub is where publishes go (gateway.Hub).
+type Hub interface {
+	// Submit takes a batch. An error is a refusal: Done is not called then.
+	Submit(b *gateway.Batch) error
+	// Change asks for a registry change that came as b.Carrier. Errors and
+	// Done as with Submit.
+	Change(b *gateway.Batch, req gateway.ChangeRequest) error
+	// Refused counts a message that was refused, and logs it now and then.
+	// It is called once for each refusal, those by Submit and Change included.
+	Refused(source, topic string, err error)
+}
+
+// Access decides who may connect and who may read and write what. All methods
+// may be called from many goroutines; all but Login must not block.
+type Access interface {
+	// Login checks a name and a password that came from addr. Without a user
+	// name and a password it decides on anonymous clients. Errors wrap
+	// access.ErrBadCredentials, access.ErrThrottled or access.ErrBusy.
+	Login(ctx context.Context, addr, user string, password []byte, passwordGiven bool) (access.Subject, error)
+	// Live says whether the account or key behind s still exists.
+	Live(s access.Subject) bool
+	// Admin says whether s is an administrator now.
+	Admin(s access.Subject) bool
+	// Can decides on a device; false for an unknown one.
+	Can(s access.Subject, r access.Right, device string) bool
+	// TopicAllowed decides on a topic outside the dialects.
+	TopicAllowed(s access.Subject, clientID, topic string, write bool) bool
+	// FilterAllowed says whether a topic that matches filter could be readable.
+	FilterAllowed(s access.Subject, clientID, filter string) bool
+}
+
+// Limits bounds what clients can make the broker spend. A zero field is set
+// to its default.
+type Limits struct {
+	ConnectTimeout time.Duration // from accept until CONNECT is complete; 10 s
+	ConnectSize    int           // bytes of CONNECT; 64 KiB
+	PacketSize     int           // bytes of any other packet, header included; 2 MiB
+	Clients        int           // connected at once; 1,000
+	Pending        int           // connections that have not been let in yet; 100
+	WriteBuffer    int           // bytes waiting for one connection's socket; 1 MiB
+	WriteTimeout   time.Duration // for 16 KiB to leave; 10 s
+
+	TopicBytes     int // of a topic or filter; 256
+	TopicLevels    int // of a topic or filter; 32
+	UserProperties int // of one packet; 64
+	ClientID       int // bytes of a client identifier; 256
+
+	ReceiveMaximum  int           // unacknowledged publishes of one client; 1,024
+	Window          int           // publishes in flight to one client; 100
+	QueueMessages   int           // waiting for one session; 1,000
+	QueueBytes      int           // waiting for one session; 4 MiB
+	QueueTotal      int           // bytes waiting for all sessions; 128 MiB
+	Sessions        int           // connected or kept; 2,000
+	SessionExpiry   time.Duration // longest life of an absent session; 7 days
+	Filters         int           // subscriptions of one session; 1,000
+	FiltersTotal    int           // subscriptions of all sessions; 50,000
+	Retained        int           // retained messages; 10,000
+	RetainedBytes   int           // of all retained messages; 32 MiB
+	FlushEvery      time.Duration // longest time a change of a session stays off the disk; 5 s
+	ShutdownTimeout time.Duration // for publishes under way when the broker stops; 3 s
+}
+
+func (l *Limits) setDefaults() {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	dur := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	dur(&l.ConnectTimeout, 10*time.Second)
+	def(&l.ConnectSize, 64<<10)
+	def(&l.PacketSize, 2<<20)
+	def(&l.Clients, 1000)
+	def(&l.Pending, 100)
+	def(&l.WriteBuffer, 1<<20)
+	dur(&l.WriteTimeout, 10*time.Second)
+	def(&l.TopicBytes, 256)
+	def(&l.TopicLevels, 32)
+	def(&l.UserProperties, 64)
+	def(&l.ClientID, 256)
+	def(&l.ReceiveMaximum, 1024)
+	def(&l.Window, 100)
+	def(&l.QueueMessages, 1000)
+	def(&l.QueueBytes, 4<<20)
+	def(&l.QueueTotal, 128<<20)
+	def(&l.Sessions, 2000)
+	dur(&l.SessionExpiry, 7*24*time.Hour)
+	def(&l.Filters, 1000)
+	def(&l.FiltersTotal, 50_000)
+	def(&l.Retained, 10_000)
+	def(&l.RetainedBytes, 32<<20)
+	dur(&l.FlushEvery, 5*time.Second)
+	dur(&l.ShutdownTimeout, 3*time.Second)
+}
+
+func (l *Limits) check() error {
+	var errs []error
+	positive := func(name string, v int64) {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative", name))
+		}
+	}
+	positive("ConnectTimeout", int64(l.ConnectTimeout))
+	positive("WriteTimeout", int64(l.WriteTimeout))
+	positive("Clients", int64(l.Clients))
+	positive("Pending", int64(l.Pending))
+	positive("QueueMessages", int64(l.QueueMessages))
+	positive("QueueBytes", int64(l.QueueBytes))
+	if l.ReceiveMaximum < 1 || l.ReceiveMaximum > 65535 {
+		errs = append(errs, errors.New("ReceiveMaximum must be 1 to 65,535"))
+	}
+	if l.Window < 1 || l.Window > 65535 {
+		errs = append(errs, errors.New("Window must be 1 to 65,535"))
+	}
+	if l.PacketSize < 1024 || l.PacketSize > 256<<20 {
+		errs = append(errs, errors.New("PacketSize must be 1 KiB to 256 MiB"))
+	}
+	return errors.Join(errs...)
+}
+
+// Config is what a Broker needs.
+type Config struct {
+	ID     string        // of the gateway, for the topics gateways/{id}/...
+	Hub    Hub           // where publishes go
+	Access Access        // who may do what
+	Table  gateway.Table // keeps sessions and retained messages; nil: they end with the process
+	Clock  gateway.Clock // nil: the system's
+	Logger *slog.Logger  // nil: silence
+	Limits Limits
+	// Origins are web origins ("https://dash.example") whose pages may connect
+	// over WebSocket besides those of the very host that is asked.
+	Origins []string
+}

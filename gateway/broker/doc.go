@@ -1,0 +1,20 @@
+// Package broker is the MQTT broker of the local network: MQTT 3.1, 3.1.1 and
+// 5.0 over TCP, TLS and WebSocket.
+//
+// What mochi-mqtt does here: it decodes and encodes packets, answers CONNECT
+// and PINGREQ, and runs the read loop of a connection. Everything that has to
+// be exact is done by this package:
+//
+//   - A connection is guarded (guard.go, check.go): mochi sees only complete
+//     packets that have passed Check, and writes into a bounded buffer that
+//     never blocks.
+//   - Who may connect is settled before mochi hears of the connection
+//     (handshake.go). A session belongs to its credential.
+//   - Publishes go to the Hub and are acknowledged when the Hub says so
+//     (inbound.go), in the order in which they came.
+//   - Routing, shared and retained messages, the flows of QoS 1 and 2 towards
+//     subscribers, wills and sessions (route.go, index.go, retained.go,
+//     outbox.go, will.go, session.go). Each message is checked for its reader
+//     at each delivery.
+//   - What has to survive a restart (persist.go).
+package broker

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+const (
+	writeChunk = 16 << 10        // bytes that must leave within the write timeout
+	linger     = 2 * time.Second // for the last packets of a connection
+	discardFor = 200 * time.Millisecond
+	discardMax = 1 << 20 // bytes taken in before closing
+)
+
+// Write implements net.Conn: it takes all of p or ends the connection, and
+// never waits for the peer. One packet of any size is always taken by an empty
+// buffer.
+func (c *conn) Write(p []byte) (int, error) {
+	c.wmu.Lock()
+	if c.closing {
+		c.wmu.Unlock()
+		return 0, net.ErrClosed
+	}
+	if held := len(c.buf) + c.writing; held > 0 && held+len(p) > c.b.limits.WriteBuffer {
+		c.wmu.Unlock()
+		c.b.count.closed.add("write_buffer_full")
+		c.b.notice("stuck", "connection closed: the client does not read", "source", c.name())
+		c.abort()
+		return 0, net.ErrClosed
+	}
+	c.buf = append(c.buf, p...)
+	c.wmu.Unlock()
+	c.b.count.bytesOut.Add(uint64(len(p)))
+	c.kick()
+	return len(p), nil
+}
+
+// room says whether n bytes fit now. If not, onDrain is called once when half
+// of the buffer is free.
+func (c *conn) room(n int) bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	held := len(c.buf) + c.writing
+	if held == 0 || held+n <= c.b.limits.WriteBuffer {
+		return true
+	}
+	c.wantDrain = true
+	return false
+}
+
+// fits is room without the promise, for what is dropped if it does not fit.
+func (c *conn) fits(n int) bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	held := len(c.buf) + c.writing
+	return !c.closing && (held == 0 || held+n <= c.b.limits.WriteBuffer)
+}
+
+func (c *conn) kick() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush writes the buffer out until the connection is closed. It is the only
+// goroutine that writes to the socket.
+func (c *conn) flush() {
+	defer close(c.flushed)
+	defer c.raw.Close()
+	var spare []byte
+	for {
+		c.wmu.Lock()
+		out, closing, drain := c.buf, c.closing, c.discard
+		c.buf = spare[:0]
+		c.writing = len(out)
+		c.wmu.Unlock()
+		if len(out) == 0 {
+			if closing {
+				if drain {
+					c.takeIn()
+				}
+				return
+			}
+			spare = out
+			<-c.wake
+			continue
+		}
+		if err := c.writeOut(out); err != nil {
+			if !c.isClosed() {
+				c.b.count.closed.add("write_timeout")
+				c.b.notice("stuck", "connection closed: the client does not read", "source", c.name(), "error", err)
+			}
+			c.abort()
+			return
+		}
+		if spare = out; cap(spare) > keepBuffer {
+			spare = nil
+		}
+	}
+}
+
+func (c *conn) writeOut(out []byte) error {
+	for len(out) > 0 {
+		n := min(len(out), writeChunk)
+		c.wmu.Lock()
+		deadline := time.Now().Add(c.b.limits.WriteTimeout)
+		if c.closing && c.closeBy.Before(deadline) {
+			deadline = c.closeBy
+		}
+		_ = c.raw.SetWriteDeadline(deadline)
+		c.wmu.Unlock()
+		if _, err := c.raw.Write(out[:n]); err != nil {
+			return err
+		}
+		out = out[n:]
+		c.wmu.Lock()
+		c.writing -= n
+		call := c.wantDrain && len(c.buf)+c.writing <= c.b.limits.WriteBuffer/2
+		if call {
+			c.wantDrain = false
+		}
+		fn := c.onDrain
+		c.wmu.Unlock()
+		if call && fn != nil {
+			fn()
+		}
+	}
+	return nil
+}
+
+// takeIn reads what the peer is still sending for a moment. Closing with
+// unread bytes would reset the connection, and the peer would lose the packet
+// that says why.
+func (c *conn) takeIn() {
+	half, ok := c.raw.(interface{ CloseWrite() error })
+	if !ok {
+		return // WebSocket: its reader may still be at work
+	}
+	_ = half.CloseWrite()
+	_ = c.raw.SetReadDeadline(time.Now().Add(discardFor))
+	_, _ = io.CopyN(io.Discard, c.raw, discardMax)
+}
+
+// Close implements net.Conn: what has been written still leaves, for a short
+// while. It does not block.
+func (c *conn) Close() error {
+	c.wmu.Lock()
+	if !c.closing {
+		c.closing = true
+		close(c.closed)
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		c.closeBy = time.Now().Add(linger)
+		_ = c.raw.SetWriteDeadline(c.closeBy)
+	}
+	c.wmu.Unlock()
+	c.kick()
+	return nil
+}
+
+// abort closes at once; what has not left is lost.
+func (c *conn) abort() {
+	_ = c.Close()
+	c.wmu.Lock()
+	c.buf, c.discard = nil, false
+	c.wmu.Unlock()
+	_ = c.raw.SetDeadline(time.Unix(1, 0))
+	c.kick()
+}
+
+func (c *conn) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}

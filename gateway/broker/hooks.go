@@ -1,0 +1,142 @@
+package broker
+
+import (
+	"strconv"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// hooks is what mochi calls. All that a client may do goes through
+// OnPacketRead; mochi itself answers PINGREQ only.
+type hooks struct {
+	mqtt.HookBase
+	b *Broker
+}
+
+// ID implements mqtt.Hook.
+func (h *hooks) ID() string { return "fieldgate" }
+
+// Provides implements mqtt.Hook.
+func (h *hooks) Provides(b byte) bool {
+	switch b {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished,
+		mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnACLCheck:
+		return true
+	}
+	return false
+}
+
+// OnConnect names the client. The name is unique to the connection, so that
+// mochi never sees two connections of one client.
+func (h *hooks) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
+	c := guarded(cl)
+	if c == nil || c.sess == nil {
+		return packets.ErrNotAuthorized
+	}
+	cl.ID = "connection-" + strconv.FormatUint(c.seq, 10)
+	if c.asked.assigned {
+		cl.Properties.Props.AssignedClientID = c.asked.clientID
+	}
+	c.client.Store(cl)
+	return nil
+}
+
+// OnConnectAuthenticate lets in whom the handshake has let in.
+func (h *hooks) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+	c := guarded(cl)
+	return c != nil && c.sess != nil
+}
+
+// OnACLCheck denies: nothing reaches mochi that would ask it.
+func (h *hooks) OnACLCheck(*mqtt.Client, string, bool) bool { return false }
+
+// OnSessionEstablished follows CONNACK: messages may flow.
+func (h *hooks) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	c := guarded(cl)
+	c.established.Store(true)
+	c.sess.start(c)
+}
+
+// swallowed is a packet that mochi ignores: an acknowledgement of nothing.
+var swallowed = packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}}
+
+// OnPacketRead handles what a client sent. Mochi gets what is left to do.
+func (h *hooks) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := guarded(cl)
+	switch pk.FixedHeader.Type {
+	case packets.Connect, packets.Pingreq:
+		return pk, nil
+	case packets.Disconnect:
+		if d := c.bye.Load(); d != nil && d.expiry > 0 && c.asked.expiry == 0 { // MQTT 5.0 section 3.14.2.2.2
+			c.bye.Store(nil)
+			return pk, c.end(violation(codeProtocol, "session expiry in DISCONNECT though CONNECT had none"))
+		}
+		return packets.Packet{ProtocolVersion: pk.ProtocolVersion, FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}, nil
+	case packets.Publish:
+		if err := c.publish(&pk); err != nil {
+			return pk, c.end(err)
+		}
+	case packets.Puback, packets.Pubrec, packets.Pubcomp:
+		c.sess.acknowledged(c, pk.FixedHeader.Type, pk.PacketID, pk.ReasonCode)
+	case packets.Pubrel:
+		c.release(pk.PacketID)
+	case packets.Subscribe:
+		c.subscribe(&pk)
+	case packets.Unsubscribe:
+		c.unsubscribe(&pk)
+	default:
+		return pk, c.end(violation(codeProtocol, "%s is not for clients to send", packets.PacketNames[pk.FixedHeader.Type]))
+	}
+	return swallowed, nil
+}
+
+// end answers a packet that must not be; the error makes mochi stop reading.
+func (c *conn) end(err error) error {
+	c.fail(err)
+	_ = c.Close()
+	return packets.ErrRejectPacket
+}
+
+// OnPacketEncode completes CONNACK and keeps the user properties of messages
+// for clients that want no problem information (MQTT 5.0 section 3.1.2.11.7
+// is about acknowledgements).
+func (h *hooks) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		pk.Mods.DisallowProblemInfo = false
+	case packets.Connack:
+		c := guarded(cl)
+		if c == nil || c.sess == nil || pk.ReasonCode != codeSuccess {
+			return pk
+		}
+		pk.SessionPresent = c.present
+		pk.Properties.MaximumPacketSize = uint32(h.b.limits.PacketSize)
+		if c.asked.expiry > h.b.limits.SessionExpiry {
+			pk.Properties.SessionExpiryInterval = uint32(h.b.limits.SessionExpiry.Seconds())
+			pk.Properties.SessionExpiryIntervalFlag = true
+		}
+	}
+	return pk
+}
+
+// guarded gives the connection behind a client of mochi's.
+func guarded(cl *mqtt.Client) *conn {
+	c, _ := cl.Net.Conn.(*conn)
+	return c
+}
+
+// reply sends PUBACK, PUBREC, PUBREL or PUBCOMP. The code and the reason are
+// for MQTT 5.
+func (c *conn) reply(kind byte, id uint16, code byte, reason string) {
+	cl := c.client.Load()
+	if cl == nil {
+		return
+	}
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCode: code}
+	if kind == packets.Pubrel {
+		pk.FixedHeader.Qos = 1
+	}
+	pk.Properties.ReasonString = reason
+	_ = cl.WritePacket(pk) // fails if the connection is ending; the client asks again
+}

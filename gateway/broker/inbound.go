@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fieldgate/gateway"
+	"fieldgate/gateway/access"
+	"fieldgate/gateway/waziup"
+)
+
+// publication is a message from a client, or the will of one.
+type publication struct {
+	from     access.Subject
+	clientID string
+	source   string
+	msg      gateway.Message
+}
+
+// publish handles a PUBLISH. An error ends the connection.
+func (c *conn) publish(pk *packets.Packet) error {
+	c.b.count.messagesIn.Add(1)
+	t := &ticket{id: pk.PacketID, qos: pk.FixedHeader.Qos}
+	if t.qos == 2 {
+		if repeated, pending := c.sess.begin2(t); repeated {
+			if !pending {
+				c.reply(packets.Pubrec, t.id, codeSuccess, "")
+			}
+			return nil
+		}
+	}
+	if t.qos > 0 {
+		if err := c.admit(t); err != nil {
+			c.sess.received2(t, 0, true)
+			return err
+		}
+	}
+	p := publication{
+		from: c.sess.subject, clientID: c.sess.clientID, source: c.source,
+		msg: gateway.Message{Topic: strings.Clone(pk.TopicName), Payload: pk.Payload, QoS: t.qos,
+			Retain: pk.FixedHeader.Retain, Client: c.sess.key},
+	}
+	if c.version == 5 {
+		p.msg.Props = c.b.travelling(&pk.Properties)
+	}
+	c.b.accept(p, func(err error) { c.concluded(t, p.msg.Topic, err) })
+	return nil
+}
+
+// concluded answers a publish whose outcome is known.
+func (c *conn) concluded(t *ticket, topic string, err error) {
+	code, reason, silent := verdict(err)
+	if err != nil && !errors.Is(err, gateway.ErrClosed) {
+		c.b.hub.Refused(c.source, topic, err)
+	}
+	if t.qos == 0 {
+		return
+	}
+	if silent {
+		c.unkept.Store(true)
+	}
+	c.settle(t, code, reason, silent)
+}
+
+// accept takes a message to the Hub with the rights its sender has now. Done
+// is called exactly once with the outcome, by this goroutine or another; it
+// must not block.
+func (b *Broker) accept(p publication, done func(error)) {
+	b.under.add()
+	finish := func(err error) {
+		defer b.under.done()
+		defer b.caught("acknowledge")
+		done(err)
+	}
+	if err := b.submit(p, finish); err != nil {
+		finish(err)
+	}
+}
+
+// submit is accept up to the Hub's answer. With an error done is not called.
+func (b *Broker) submit(p publication, done func(error)) error {
+	m := &p.msg
+	if !b.withinLimits(m.Topic) {
+		return fmt.Errorf("%w: longer than %d bytes or deeper than %d levels", gateway.ErrBadTopic, b.limits.TopicBytes, b.limits.TopicLevels)
+	}
+	batch := &gateway.Batch{From: p.from, Source: p.source, Carrier: m, Wait: m.QoS > 0, Done: done}
+	t, ok, err := waziup.ParseTopic(m.Topic)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return b.submitDialect(p, t, batch)
+	}
+	switch r, _ := b.reachOf(m.Topic); r {
+	case reachStatus, reachGateway, reachSystem:
+		return fmt.Errorf("%w: only the gateway publishes there", gateway.ErrDenied)
+	}
+	if !b.access.TopicAllowed(p.from, p.clientID, m.Topic, true) {
+		return fmt.Errorf("%w: %s may not publish there", gateway.ErrDenied, p.from)
+	}
+	if m.Retain && len(m.Payload) > 0 && !b.retained.hasRoom(m.Topic, len(m.Topic)+len(m.Payload)+messageOverhead) {
+		return fmt.Errorf("%w: the store of retained messages is full", gateway.ErrTooLarge)
+	}
+	return b.hub.Submit(batch)
+}
+
+// submitDialect takes a message on a topic of the Waziup dialect to the Hub.
+func (b *Broker) submitDialect(p publication, t waziup.Topic, batch *gateway.Batch) error {
+	m := batch.Carrier
+	kind, channel, values := t.Reading()
+	if m.Retain && len(m.Payload) == 0 && (values || b.retained.get(m.Topic) != nil) {
+		return b.clear(p, t, batch)
+	}
+	if !values {
+		req, err := waziup.DecodeChange(t, m.Payload)
+		if err != nil {
+			return err
+		}
+		return b.hub.Change(batch, req)
+	}
+	var samples []waziup.Sample
+	if t.Kind == waziup.SensorValues || t.Kind == waziup.ActuatorValues {
+		var err error
+		if samples, err = waziup.DecodeValues(m.Payload); err != nil {
+			return err
+		}
+	} else {
+		s, err := waziup.DecodeValue(m.Payload)
+		if err != nil {
+			return err
+		}
+		samples = []waziup.Sample{s}
+	}
+	batch.Readings = make([]gateway.Reading, 0, len(samples))
+	for _, s := range samples {
+		batch.Readings = append(batch.Readings, gateway.Reading{
+			Kind: kind, Device: t.Device, Channel: channel, Value: s.Value, Time: s.Time})
+	}
+	return b.hub.Submit(batch)
+}
+
+// clear removes a retained message by an empty one (MQTT 5.0 section
+// 3.3.1.3), which is no reading and asks for no deletion. Who may publish
+// readings may do it; elsewhere it takes the right to manage the device.
+func (b *Broker) clear(p publication, t waziup.Topic, batch *gateway.Batch) error {
+	need := access.Manage
+	if _, _, values := t.Reading(); values {
+		need = access.Publish
+	}
+	if !b.access.Can(p.from, need, t.Device) {
+		return fmt.Errorf("%w: %s may not clear this topic", gateway.ErrDenied, p.from)
+	}
+	b.Deliver(batch, nil, batch.Done)
+	return nil
+}

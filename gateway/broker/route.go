@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"fieldgate/gateway"
+	"fieldgate/gateway/access"
+	"fieldgate/gateway/waziup"
+)
+
+// Deliver implements gateway.Sink: it routes b's message, or the Waziup form of
+// its readings, to local subscribers. It blocks on nobody. Settled is called
+// when what is held for absent subscribers is on disk, if b.Wait asks for that.
+func (b *Broker) Deliver(batch *gateway.Batch, records []gateway.Record, settled func(error)) {
+	held := holding{}
+	func() {
+		defer b.caught("deliver")
+		if batch.Carrier != nil {
+			held = b.route(b.newMessage(batch.Carrier, batch.From))
+			return
+		}
+		for i := range records {
+			if m, ok := waziupForm(&records[i]); ok {
+				h := b.route(b.newMessage(&m, batch.From))
+				held.absent = held.absent || h.absent
+				held.persistent = held.persistent || h.persistent
+			}
+		}
+	}()
+	if settled == nil {
+		return
+	}
+	if batch.Wait && (held.absent || held.persistent && hasCommand(batch)) {
+		b.whenStored(settled)
+		return
+	}
+	settled(nil)
+}
+
+// waziupForm is a record as subscribers of the Waziup dialect know it.
+func waziupForm(r *gateway.Record) (gateway.Message, bool) {
+	m := gateway.Message{QoS: 1}
+	switch r.Kind {
+	case gateway.KindSensor:
+		m.Topic = waziup.SensorTopic(r.Device, r.Channel)
+	case gateway.KindActuator, gateway.KindCommand:
+		m.Topic = waziup.ActuatorTopic(r.Device, r.Channel)
+	default:
+		return m, false
+	}
+	m.Payload = waziup.EncodeValue(nil, r.Value, r.At, "", "")
+	return m, true
+}
+
+func hasCommand(batch *gateway.Batch) bool {
+	for i := range batch.Readings {
+		if batch.Readings[i].Kind == gateway.KindCommand {
+			return true
+		}
+	}
+	return false
+}
+
+// Publish routes a message of the gateway's own, such as its status. A retained
+// one is kept.
+func (b *Broker) Publish(m gateway.Message) {
+	defer b.caught("publish")
+	b.route(b.newMessage(&m, access.System))
+}
+
+// holding says for whom a message is held: persistent sessions at all, and
+// absent ones among them.
+type holding struct{ persistent, absent bool }
+
+// hit is what one session gets of one message: its subscriptions together.
+type hit struct {
+	sess   *session
+	qos    byte
+	retain bool
+	ids    []int
+}
+
+// route hands m to all sessions with a subscription that matches, once each,
+// and once for each share.
+func (b *Broker) route(m *message) holding {
+	if m.retain && !b.retained.set(m) {
+		b.count.dropped.add("retained_full")
+		b.notice("retained", "no room to retain a message", "topic", m.topic)
+	}
+	var hits []hit
+	var at map[*session]int
+	b.index.match(m.topic, func(sub *subscription) {
+		if sub.noLocal && m.client != "" && m.client == sub.sess.key {
+			return
+		}
+		i, ok := at[sub.sess]
+		if !ok {
+			if at == nil {
+				at = map[*session]int{}
+			}
+			i = len(hits)
+			at[sub.sess] = i
+			hits = append(hits, hit{sess: sub.sess})
+		}
+		hits[i].add(sub, m)
+	}, func(g *group) {
+		if sub := b.choose(g, m); sub != nil {
+			h := hit{sess: sub.sess}
+			h.add(sub, m)
+			hits = append(hits, h)
+		}
+	})
+	var held holding
+	for i := range hits {
+		h := &hits[i]
+		if !b.mayRead(h.sess, m) {
+			b.count.dropped.add("denied")
+			continue
+		}
+		if h.sess.probe != nil {
+			h.sess.probed()
+			continue
+		}
+		kept, absent, persistent := h.sess.send(m, h.qos, h.retain, h.ids)
+		if kept && persistent {
+			held.persistent = true
+			held.absent = held.absent || absent
+		}
+	}
+	return held
+}
+
+func (h *hit) add(sub *subscription, m *message) {
+	h.qos = max(h.qos, min(sub.qos, m.qos))
+	h.retain = h.retain || sub.asPublished && m.retain
+	if sub.id > 0 {
+		h.ids = append(h.ids, sub.id)
+	}
+}
+
+// choose picks the member of a share that gets m: in turn among those who are
+// connected and may read it, else the first absent one that may.
+func (b *Broker) choose(g *group, m *message) *subscription {
+	var absent *subscription
+	n := uint32(len(g.members))
+	start := atomic.AddUint32(&g.turn, 1)
+	for i := range n {
+		sub := g.members[(start+i)%n]
+		switch {
+		case !b.mayRead(sub.sess, m):
+		case sub.sess.online.Load():
+			return sub
+		case absent == nil:
+			absent = sub
+		}
+	}
+	return absent
+}

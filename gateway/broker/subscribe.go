@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// subscribe handles SUBSCRIBE: SUBACK first, then the retained messages (MQTT
+// 5.0 sections 3.8 and 3.9).
+func (c *conn) subscribe(pk *packets.Packet) {
+	s := c.sess
+	id := 0
+	if len(pk.Properties.SubscriptionIdentifier) > 0 {
+		id = pk.Properties.SubscriptionIdentifier[0]
+	}
+	codes := make([]byte, 0, len(pk.Filters))
+	var fresh []*subscription // whose retained messages are wanted
+	for i := range pk.Filters {
+		f := &pk.Filters[i]
+		sub := &subscription{sess: s, filter: string([]byte(f.Filter)), share: shareOf(f.Filter), qos: f.Qos,
+			noLocal: f.NoLocal, asPublished: f.RetainAsPublished, retainHandling: f.RetainHandling, id: id}
+		code, existed := c.b.addSubscription(s, sub)
+		if code < codeUnspecified && sub.share == "" && sub.retainHandling != 2 && !(existed && sub.retainHandling == 1) {
+			fresh = append(fresh, sub)
+		}
+		if code >= codeUnspecified && c.version < 5 {
+			code = codeUnspecified
+		}
+		codes = append(codes, code)
+	}
+	c.confirm(packets.Suback, pk.PacketID, codes)
+	for _, sub := range fresh {
+		c.b.sendRetained(s, sub)
+	}
+}
+
+// addSubscription gives the code for SUBACK: the granted QoS, or a failure.
+func (b *Broker) addSubscription(s *session, sub *subscription) (code byte, existed bool) {
+	inner := sub.inner()
+	switch {
+	case !b.withinLimits(inner) || len(sub.filter) > 2*b.limits.TopicBytes:
+		return codeFilterInvalid, false
+	case !b.maySubscribe(s, inner):
+		return codeNotAuthorized, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, existed := s.subs[sub.filter]
+	switch {
+	case s.ended:
+		return codeUnspecified, false
+	case !existed && (len(s.subs) >= b.limits.Filters || b.index.len() >= b.limits.FiltersTotal):
+		b.notice("filters", "too many subscriptions", "client", s.clientID, "of_client", len(s.subs), "in_total", b.index.len())
+		return codeQuota, false
+	}
+	if existed && *old == *sub {
+		return sub.qos, true
+	}
+	s.subs[sub.filter] = sub
+	b.index.add(sub)
+	s.metaDirty = true
+	s.markDirty()
+	return sub.qos, existed
+}
+
+// sendRetained sends what is retained under a filter, to a reader that may see
+// it.
+func (b *Broker) sendRetained(s *session, sub *subscription) {
+	var list []*message
+	for _, m := range b.retained.match(sub.inner(), b.mono()) {
+		if !(sub.noLocal && m.client == s.key) && b.mayRead(s, m) {
+			list = append(list, m)
+		}
+	}
+	if len(list) > 0 {
+		s.sendRetained(list, sub)
+	}
+}
+
+// unsubscribe handles UNSUBSCRIBE (MQTT 5.0 section 3.10).
+func (c *conn) unsubscribe(pk *packets.Packet) {
+	s := c.sess
+	codes := make([]byte, 0, len(pk.Filters))
+	s.mu.Lock()
+	for i := range pk.Filters {
+		sub, ok := s.subs[pk.Filters[i].Filter]
+		if !ok {
+			codes = append(codes, codeNoSubscription)
+			continue
+		}
+		delete(s.subs, sub.filter)
+		c.b.index.remove(sub)
+		codes = append(codes, codeSuccess)
+	}
+	s.metaDirty = true
+	s.markDirty()
+	s.mu.Unlock()
+	c.confirm(packets.Unsuback, pk.PacketID, codes)
+}
+
+func (c *conn) confirm(kind byte, id uint16, codes []byte) {
+	if cl := c.client.Load(); cl != nil {
+		_ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCodes: codes})
+	}
+}
