@@ -20,7 +20,7 @@ type Config struct {
 	Listen     Listen
 	TLS        TLS
 	Access     Access
-	Devices    []*gateway.Device // as the registry takes them; Feed is 0 where the file gives none
+	Devices    []gateway.Device // Declared is set; Feed is 0 where the file gives none
 	AutoCreate bool
 	Sensors    []sensors.Item
 	Radios     []Radio
@@ -59,20 +59,23 @@ type Access struct {
 
 // Uplink is one cloud to send readings to.
 type Uplink struct {
-	Name       string   // [A-Za-z0-9_-]+, unique
-	URL        *url.URL // scheme mqtt, mqtts, ws or wss; never with a password
-	ClientID   string   // the gateway's id by default
-	Username   string
-	Password   Secret // from password or, after Load, the first line of password_file
-	Dialect    string // DialectWaziup or DialectNone
-	Forward    []Forward
-	Window     int    // publishes in flight, 1 to 10000
-	CatchUp    string // CatchUpOrdered, CatchUpFreshFirst or CatchUpBatches
-	IDs        bool   // record ids in the payload
-	Filter     []string
-	TLS        UplinkTLS
-	AckTimeout time.Duration // longest wait for an acknowledgement before the link counts as dead
-	Keepalive  time.Duration // of the MQTT connection
+	Name     string   // [A-Za-z0-9_-]+, unique
+	URL      *url.URL // scheme mqtt, mqtts, ws or wss; never with a password
+	ClientID string   // the gateway's id by default
+	Username string
+	Password Secret // see ReadPassword
+	// PasswordFile is the path of a file with the password in its first line;
+	// Password is empty then.
+	PasswordFile string
+	Dialect      string // DialectWaziup or DialectNone
+	Forward      []Forward
+	Window       int    // publishes in flight, 1 to 10000
+	CatchUp      string // CatchUpOrdered, CatchUpFreshFirst or CatchUpBatches
+	IDs          bool   // record ids in the payload
+	Filter       []string
+	TLS          UplinkTLS
+	AckTimeout   time.Duration // longest wait for an acknowledgement before the link counts as dead
+	Keepalive    time.Duration // of the MQTT connection
 	// CatchUpRate is how many records a second of a backlog are sent beside
 	// fresh ones, with CatchUpFreshFirst.
 	CatchUpRate int

@@ -61,7 +61,7 @@ func (c *Config) device(t *table, ids, feeds map[string]int) {
 	}
 	d.Meta = t.get("meta").object()
 	t.close()
-	c.Devices = append(c.Devices, &d)
+	c.Devices = append(c.Devices, d)
 }
 
 func (c *Config) share(t *table) access.Share {

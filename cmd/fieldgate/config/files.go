@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"io/fs"
@@ -68,26 +69,49 @@ func (r *reader) authorities(v value, path string) {
 // maxPasswordFile is the largest file taken for one with a password.
 const maxPasswordFile = 4096
 
-// password reads the first line of a file.
-func (r *reader) password(v value, path string) Secret {
+// password reports a file without a password.
+func (r *reader) password(v value, path string) {
 	if !r.readable(v, path) {
-		return ""
+		return
 	}
+	if _, err := readPassword(path); err != nil {
+		v.mistake(path+" "+err.Error(), "write the password into its first line")
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		v.warn(path+" can be read by every user of this machine", "chmod o-rwx "+path)
+	}
+}
+
+// readPassword reads the first line of a file.
+func readPassword(path string) (Secret, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPasswordFile))
+	if err != nil {
+		return "", err
+	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
-	if err != nil || len(line) == 0 {
-		v.mistake(path+" has no password in its first line", "write the password there")
+	if len(line) == 0 {
+		return "", errors.New("has an empty first line")
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 {
-		v.warn(path+" can be read by every user of this machine", "chmod o-rwx "+path)
+	return Secret(line), nil
+}
+
+// authorities reads PEM certificates.
+func authorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
 	}
-	return Secret(line)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("holds no PEM certificate")
+	}
+	return pool, nil
 }
 
 // cause is an error without the path and the operation.

@@ -1,12 +1,8 @@
 package config
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 )
 
@@ -29,37 +25,6 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// ServerConfig loads the files into the settings of the TLS listener: TLS 1.2
-// and up; a client certificate is asked for if there is a ClientCA and must
-// then be valid if it is given. It reads the files anew each time.
-func (t TLS) ServerConfig() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("config: tls: %w", err)
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	if t.ClientCA != "" {
-		if c.ClientCAs, err = authorities(t.ClientCA); err != nil {
-			return nil, fmt.Errorf("config: tls: client_ca: %w", err)
-		}
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	return c, nil
-}
-
-// authorities reads PEM certificates.
-func authorities(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("holds no PEM certificate")
-	}
-	return pool, nil
 }
 
 func (c *Config) listen(l, t *table) {

@@ -23,12 +23,12 @@ import (
 const MaxFile = 4 << 20
 
 // Load reads and checks a configuration file and the files it names
-// (certificates, password files). The error is Mistakes if the file could be
-// read.
+// (certificates, password files). The error is Mistakes, also if the file cannot
+// be read.
 func Load(path string) (*Config, error) {
 	data, mode, err := read(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, Mistakes{{File: path, Problem: "cannot be read (" + cause(err) + ")", Remedy: "name a configuration file that the gateway's user may read"}}
 	}
 	r := &reader{file: path, files: true}
 	c := r.config(data)
@@ -62,7 +62,7 @@ func read(path string) ([]byte, os.FileMode, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err == nil && len(data) > MaxFile {
-		err = fmt.Errorf("%s: larger than %s", path, formatSize(MaxFile))
+		err = errors.New("larger than " + formatSize(MaxFile))
 	}
 	return data, info.Mode(), err
 }
@@ -257,16 +257,4 @@ func (r *reader) syntax(data []byte, err error) {
 		}
 	}
 	value{r: r, at: &yaml.Node{Line: line}}.mistake("YAML: "+text, remedy)
-}
-
-// Declared is what the registry is told of the file.
-func (c *Config) Declared() gateway.Declared {
-	return gateway.Declared{
-		Anonymous:  c.Access.Anonymous,
-		AutoCreate: c.AutoCreate,
-		Users:      c.Access.Users,
-		Keys:       c.Access.Keys,
-		ACL:        c.Access.ACL,
-		Devices:    c.Devices,
-	}
 }

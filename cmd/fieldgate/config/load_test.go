@@ -66,7 +66,7 @@ func TestContractExample(t *testing.T) {
 		}},
 	}})
 	equal(t, "acl", c.Access.ACL, access.ACL{{Topic: "factory/%u/#", User: "*", Allow: access.ReadWrite}})
-	equal(t, "devices", c.Devices, []*gateway.Device{{
+	equal(t, "devices", c.Devices, []gateway.Device{{
 		ID: "MyDevice", Name: "My device", Feed: 504, Declared: true,
 		Grants: access.Grants{Owner: "ann", Public: true, PublicWrite: true,
 			Share: []access.Share{{User: "bob", Can: []access.Right{access.View, access.Publish}}}},
@@ -87,10 +87,6 @@ func TestContractExample(t *testing.T) {
 
 	if len(c.Warnings) != 1 || c.Warnings[0].Key != "access.anonymous" || c.Warnings[0].Line != 9 {
 		t.Errorf("warnings: %v; the anonymous listener on all addresses deserves one", c.Warnings)
-	}
-	d := c.Declared()
-	if !d.Anonymous || d.AutoCreate || len(d.Users) != 2 || len(d.Keys) != 1 || len(d.ACL) != 1 || len(d.Devices) != 1 {
-		t.Errorf("declared: %+v", d)
 	}
 }
 
@@ -193,7 +189,8 @@ func TestBroken(t *testing.T) {
 				t.Fatalf("config %v, error %v", c, err)
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
-			got := err.Error() + "\n"
+			// A new driver is no reason to touch the golden files.
+			got := strings.ReplaceAll(err.Error()+"\n", strings.Join(sensors.Builtin().Names(), ", "), "DRIVERS")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -215,7 +212,8 @@ func TestBroken(t *testing.T) {
 
 func TestLoadReadsTheFile(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
-	if !errors.Is(err, os.ErrNotExist) {
+	var ms Mistakes
+	if !errors.As(err, &ms) || !strings.HasSuffix(err.Error(), "none.yaml: cannot be read (no such file or directory); name a configuration file that the gateway's user may read") {
 		t.Errorf("a missing file: %v", err)
 	}
 	if _, err = Load(t.TempDir()); err == nil {

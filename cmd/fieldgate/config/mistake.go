@@ -10,7 +10,7 @@ import (
 // Mistake is something wrong in a configuration file.
 type Mistake struct {
 	File    string
-	Line    int    // from 1
+	Line    int    // from 1; 0: the file as a whole
 	Column  int    // in characters, from 1; 0 if unknown
 	Key     string // path of the key, such as uplink[0].url; "" if it is about the file
 	Problem string // what is wrong; never shows a secret
@@ -20,7 +20,10 @@ type Mistake struct {
 // Error is "file:line:column: key: what is wrong; what would be right".
 func (m Mistake) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d", m.File, m.Line)
+	b.WriteString(m.File)
+	if m.Line > 0 {
+		fmt.Fprintf(&b, ":%d", m.Line)
+	}
 	if m.Column > 0 {
 		fmt.Fprintf(&b, ":%d", m.Column)
 	}

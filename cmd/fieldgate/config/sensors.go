@@ -68,11 +68,10 @@ func (c *Config) deviceOf(v value, dst *string) *gateway.Device {
 		return nil
 	}
 	ids := make([]string, len(c.Devices))
-	for i, d := range c.Devices {
-		if d.ID == *dst {
-			return d
+	for i := range c.Devices {
+		if ids[i] = c.Devices[i].ID; ids[i] == *dst {
+			return &c.Devices[i]
 		}
-		ids[i] = d.ID
 	}
 	remedy := "add it to devices"
 	if near := nearest(*dst, ids); near != "" {

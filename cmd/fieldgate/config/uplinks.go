@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -15,26 +14,17 @@ import (
 
 var uplinkName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// ClientConfig loads the files into the settings of a TLS connection to the
-// cloud: TLS 1.2 and up, chain and name verified. It reads the files anew each
-// time.
-func (t UplinkTLS) ClientConfig() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CA != "" {
-		pool, err := authorities(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("config: tls.ca: %w", err)
-		}
-		c.RootCAs = pool
+// ReadPassword gives the password: that of the file, read anew each time, or the
+// one in the configuration.
+func (u *Uplink) ReadPassword() (string, error) {
+	if u.PasswordFile == "" {
+		return string(u.Password), nil
 	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("config: tls.cert: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+	password, err := readPassword(u.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("config: uplink %s: password_file: %w", u.Name, err)
 	}
-	return c, nil
+	return string(password), nil
 }
 
 // uplinks decodes the list of clouds.
@@ -160,7 +150,8 @@ func (t *table) login(u *Uplink) {
 			file.mistake("there is a password too", "keep one of password and password_file")
 			return
 		}
-		u.Password = t.r.password(file, t.r.path(path))
+		u.PasswordFile = t.r.path(path)
+		t.r.password(file, u.PasswordFile)
 	}
 	if u.Username == "" && (u.Password != "" || path != "") {
 		t.get("username").missing("a password needs a user name (MQTT 3.1.1 section 3.1.2.9)")
