@@ -1,0 +1,53 @@
+package uplink
+
+import "time"
+
+// Backoff is how long to wait between attempts to connect. The first retry
+// comes at once (within First), the further ones after Min, doubling up to Max;
+// each wait is shortened at random by up to a half, so that many gateways that
+// lost the same cloud do not come back in step.
+type Backoff struct {
+	First time.Duration // default 200 ms
+	Min   time.Duration // default 1 s
+	Max   time.Duration // default 2 min
+	Good  time.Duration // a connection that lasted this long starts over; default 30 s
+}
+
+func (b *Backoff) fill() {
+	setDefault(&b.First, 200*time.Millisecond)
+	setDefault(&b.Min, time.Second)
+	setDefault(&b.Max, 2*time.Minute)
+	setDefault(&b.Good, 30*time.Second)
+}
+
+// delay is the wait before retry number n (from 0) with the random number r,
+// 0 <= r < 1.
+func (b Backoff) delay(n int, r float64) time.Duration {
+	d := b.First
+	if n > 0 {
+		d = b.Min
+		for i := 1; i < n && d < b.Max; i++ {
+			d *= 2
+		}
+		d = min(d, b.Max)
+	}
+	return d - time.Duration(r*float64(d)/2)
+}
+
+// retries counts the attempts since the last good connection.
+type retries struct {
+	backoff Backoff
+	rand    func() float64
+	n       int
+}
+
+// next gives the wait after a connection that lasted for held (0 if there was
+// none).
+func (r *retries) next(held time.Duration) time.Duration {
+	if held >= r.backoff.Good {
+		r.n = 0
+	}
+	d := r.backoff.delay(r.n, r.rand())
+	r.n++
+	return d
+}

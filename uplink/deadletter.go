@@ -1,0 +1,276 @@
+package uplink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fieldgate/gateway"
+)
+
+const (
+	// aloneStrikes is how many connections must have died on a record before it
+	// is sent alone.
+	aloneStrikes = 2
+	// deadStrikes is how many, before the cloud is asked whether it takes
+	// another record.
+	deadStrikes = 5
+	// controls is how many other records must fail too, before it is the cloud
+	// rather than the record.
+	controls = 3
+	// Where a control is looked for.
+	controlRecords = 1000
+	controlBytes   = 1 << 20
+	// quiet is how long a connection must have stood before a suspect is sent
+	// on it alone, so that a link that dies by itself is not the record's fault.
+	quiet = time.Second
+	// leastBatch is where halving the arrays of a backlog ends.
+	leastBatch = 1 << 10
+)
+
+// ErrRefusedByCloud is wrapped by the reason given with a dead letter that the
+// cloud refused for ever.
+var ErrRefusedByCloud = errors.New("the cloud does not take this record but others")
+
+// suspect is the record that connections die on. MQTT 3.1.1 has no way to
+// refuse a publish but to close the connection or to say nothing, so a record
+// that is too large or against a policy would block all behind it for ever.
+//
+// The verdict takes several connections, each of which acknowledged its birth:
+// two that the cloud ended while the record was the oldest in flight, three
+// more with the record alone on a quiet connection, and one on which another
+// record alone was acknowledged. A link that is bad, or a cloud that takes
+// nothing at all, does not pass that.
+type suspect struct {
+	about   gateway.Range // zero: none
+	batch   bool
+	strikes int
+	tried   []uint64 // records that failed as controls
+	cause   error    // of the last strike
+
+	singles []gateway.Range // not to be sent in arrays: an array of them failed
+	limit   int             // bytes of an array, 0 for batchBytes
+}
+
+// clear ends the suspicion.
+func (q *suspect) clear() {
+	q.about, q.batch, q.strikes, q.tried, q.cause = gateway.Range{}, false, 0, nil, nil
+}
+
+// strike counts a failure with the record.
+func (q *suspect) strike(about gateway.Range, batch bool, cause error) {
+	if q.about != about || q.batch != batch {
+		q.clear()
+		q.about, q.batch = about, batch
+	}
+	q.strikes++
+	q.cause = cause
+}
+
+// single reports whether records in r must not be sent in arrays.
+func (q *suspect) single(r gateway.Range) bool {
+	for _, s := range q.singles {
+		if s.From <= r.To && r.From <= s.To {
+			return true
+		}
+	}
+	return false
+}
+
+// batchLimit is how many bytes an array may have.
+func (q *suspect) batchLimit() int {
+	if q.limit == 0 {
+		return batchBytes
+	}
+	return q.limit
+}
+
+// unpack gives up arrays for a run of records on which connections died.
+func (q *suspect) unpack() {
+	q.singles = append(q.singles, q.about)
+	q.limit = max(q.batchLimit()/2, leastBatch)
+	q.clear()
+}
+
+// blame looks at how a drain ended: with the cloud closing the connection, or
+// passing over the oldest publish, that is a strike against the latter.
+func (u *Uplink) blame(d *drain, err error) {
+	if len(d.flight) == 0 || d.lane.count.Load() <= d.settled {
+		return // nothing was on its way
+	}
+	head := d.flight[0]
+	if head.qos > 0 && (closedByPeer(err) || errors.Is(err, errAckTimeout) && d.lane.overtaken.Load()) {
+		u.suspect.strike(head.about, head.batch, err)
+	}
+}
+
+// question clears a suspicion on a new connection, one way or the other. An
+// error is the end of the connection.
+func (u *Uplink) question(ctx context.Context, s *session) error {
+	q := &u.suspect
+	if q.strikes < aloneStrikes {
+		return nil
+	}
+	if q.batch {
+		u.log.Warn("the cloud does not take an array of readings: sending them one by one", "from", q.about.From, "to", q.about.To, "err", q.cause)
+		q.unpack()
+		return nil
+	}
+	if err := u.pause(ctx, s, min(quiet, u.cfg.AckTimeout/4)); err != nil {
+		return err
+	}
+	rec, ok, err := u.fetch(q.about.From)
+	if err != nil {
+		return nil // the drain will meet it again
+	}
+	if !ok {
+		q.clear()
+		return nil
+	}
+	if q.strikes >= deadStrikes {
+		return u.sentence(ctx, s, rec)
+	}
+	u.log.Warn("connections die on a record: sending it alone", "record", rec.ID(u.cfg.GatewayID), "times", q.strikes, "err", q.cause)
+	err = u.alone(ctx, s, rec)
+	switch {
+	case err == nil:
+		q.clear()
+	case closedByPeer(err) || errors.Is(err, errAckTimeout):
+		q.strike(q.about, false, err)
+	}
+	return err
+}
+
+// sentence sends other records alone. If one is taken, rec is a dead letter.
+func (u *Uplink) sentence(ctx context.Context, s *session, rec gateway.Record) error {
+	q := &u.suspect
+	for {
+		head := u.cfg.Log.Head()
+		control, ok, err := u.control(rec)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errLog, err)
+		}
+		if !ok { // nothing waits behind it: no hurry
+			if err := u.awaitRecord(ctx, s, head); err != nil {
+				return err
+			}
+			continue
+		}
+		err = u.alone(ctx, s, control)
+		switch {
+		case err == nil:
+			u.deadLetter(rec, fmt.Errorf("%w: %w", ErrRefusedByCloud, q.cause))
+			q.clear()
+		case closedByPeer(err) || errors.Is(err, errAckTimeout):
+			if q.tried = append(q.tried, control.Seq); len(q.tried) == controls {
+				u.log.Error("the cloud takes no records at all", "err", err)
+				q.strikes, q.tried = aloneStrikes, nil
+			}
+		}
+		return err
+	}
+}
+
+// fetch reads one record; ok is false if it need not be sent any more.
+func (u *Uplink) fetch(seq uint64) (rec gateway.Record, ok bool, err error) {
+	if !u.unsent(seq) {
+		return rec, false, nil
+	}
+	recs, err := u.cfg.Log.Read(seq, 1, 1)
+	if err != nil || len(recs) == 0 || recs[0].Seq != seq {
+		return rec, false, err
+	}
+	return recs[0], u.Takes(&recs[0]), nil
+}
+
+func (u *Uplink) unsent(seq uint64) bool {
+	for _, r := range u.missing(seq) {
+		if r.From <= seq && seq <= r.To {
+			return true
+		}
+	}
+	return false
+}
+
+// control chooses a record behind rec to try instead of it: of another channel
+// if possible, so that the order of no sensor is at stake, and a small one.
+func (u *Uplink) control(rec gateway.Record) (control gateway.Record, ok bool, err error) {
+	recs, err := u.cfg.Log.Read(rec.Seq+1, controlRecords, controlBytes)
+	if err != nil {
+		return control, false, err
+	}
+	recs = slices.DeleteFunc(recs, func(r gateway.Record) bool {
+		m, ok, err := u.enc.message(&r)
+		return !ok || err != nil || m.qos == 0 || !u.unsent(r.Seq) || slices.Contains(u.suspect.tried, r.Seq)
+	})
+	if len(recs) == 0 {
+		return control, false, nil
+	}
+	rank := func(r gateway.Record) int {
+		if r.Kind == rec.Kind && r.Device == rec.Device && r.Channel == rec.Channel && r.Topic == rec.Topic {
+			return 1
+		}
+		return 0
+	}
+	return slices.MinFunc(recs, func(a, b gateway.Record) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(a.Value), len(b.Value)))
+	}), true, nil
+}
+
+// awaitRecord waits until the log has more than head.
+func (u *Uplink) awaitRecord(ctx context.Context, s *session, head uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	more := make(chan error, 1)
+	go func() { more <- u.cfg.Log.Wait(ctx, head) }()
+	defer func() {
+		cancel()
+		if more != nil {
+			<-more
+		}
+	}()
+	select {
+	case err := <-more:
+		more = nil
+		if ctx.Err() != nil {
+			return errStopped
+		}
+		return err
+	case <-s.dead:
+		return s.err
+	}
+}
+
+// alone sends one record with nothing else in flight and waits for the answer.
+func (u *Uplink) alone(ctx context.Context, s *session, rec gateway.Record) error {
+	m, _, err := u.enc.message(&rec)
+	if err != nil {
+		u.deadLetter(rec, err)
+		return nil
+	}
+	u.counts.sent.Add(1)
+	u.echoes.sent(m)
+	if err := s.publish(ctx, u.cfg.AckTimeout, m); err != nil {
+		u.abandoned[rec.Seq] = struct{}{}
+		if ctx.Err() != nil {
+			return errStopped
+		}
+		return err
+	}
+	u.counts.acked.Add(1)
+	u.advance(gateway.Range{From: rec.Seq, To: rec.Seq})
+	return nil
+}
+
+// deadLetter sets a record aside.
+func (u *Uplink) deadLetter(rec gateway.Record, why error) {
+	u.counts.deadLettered.Add(1)
+	u.log.Error("record set aside", "record", rec.ID(u.cfg.GatewayID), "kind", rec.Kind, "bytes", len(rec.Value), "why", why)
+	if u.cfg.DeadLetter != nil {
+		u.cfg.DeadLetter(rec, why)
+	}
+	u.advance(gateway.Range{From: rec.Seq, To: rec.Seq})
+	u.Refresh()
+}

@@ -1,0 +1,234 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fieldgate/gateway"
+)
+
+// errLog is wrapped by the end of a drain that could not read the log.
+var errLog = errors.New("log")
+
+const (
+	// flightBytes bounds what is in flight besides Window: one more publish is
+	// sent while less is on its way.
+	flightBytes = 128 << 10
+	// slowest is the speed of a link, in bytes a second, below which it counts
+	// as dead: AckTimeout grows by what is in flight over it.
+	slowest = 2 << 10
+	// backBurst is how long the backlog of FreshFirst may save up its rate.
+	backBurst = 100 * time.Millisecond
+)
+
+// drain sends what is not acknowledged, as long as the session lasts.
+type drain struct {
+	u       *Uplink
+	s       *session
+	lane    *lane
+	flight  []*parcel // sent, oldest first
+	bytes   int       // of flight
+	settled int64     // taken out of flight
+	moved   time.Time // when the oldest in flight became that
+	acked   []gateway.Range
+
+	live stream
+	back stream // of FreshFirst and Batches
+	pace pace
+}
+
+// drain returns why it ended: the session's end, errStopped, or errLog.
+func (u *Uplink) drain(ctx context.Context, s *session) error {
+	read, stop := context.WithCancel(ctx)
+	d := &drain{u: u, s: s, lane: newLane(s, u.cfg.Window)}
+	if u.cfg.CatchUp == Ordered {
+		d.live.ranges = u.missing(endless)
+	} else {
+		split := u.cfg.Log.Head()
+		d.back = stream{back: true, batch: u.cfg.CatchUp == Batches, ranges: u.missing(split)}
+		d.live.ranges = beyond(u.missing(endless), split)
+		if u.cfg.CatchUp == FreshFirst {
+			d.pace = pace{rate: float64(u.cfg.CatchUpRate), at: time.Now()}
+		}
+	}
+	d.live.start(read, u.cfg.Log)
+	d.back.start(read, u.cfg.Log)
+	err := d.loop(ctx)
+	stop()
+	d.live.stop()
+	d.back.stop()
+	close(d.lane.out)
+	if !errors.Is(err, errStopped) && !errors.Is(err, errLog) {
+		s.fail(err)
+		for p := range d.lane.acked { // what was acknowledged before the end counts
+			d.settle(p)
+		}
+		d.flush()
+		u.blame(d, err)
+	}
+	for _, p := range d.flight {
+		u.abandoned[p.about.From] = struct{}{}
+	}
+	u.counts.inFlight.Store(0)
+	return err
+}
+
+// beyond is what of ranges lies beyond seq.
+func beyond(ranges []gateway.Range, seq uint64) (out []gateway.Range) {
+	for _, r := range ranges {
+		if r.From = max(r.From, seq+1); r.From <= r.To {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// loop runs until something ends it.
+func (d *drain) loop(ctx context.Context) error {
+	ack := time.NewTimer(d.u.cfg.AckTimeout)
+	defer ack.Stop()
+	var turn, stopping <-chan time.Time
+	done := ctx.Done()
+	for {
+		broken := errors.Join(d.live.now.err, d.back.now.err)
+		var live, back <-chan chunk
+		if done != nil && broken == nil {
+			turn = nil
+			if pause := d.fill(); pause > 0 {
+				turn = time.After(pause)
+			}
+			live, back = d.live.wants(), d.back.wants()
+		}
+		if len(d.flight) == 0 && done == nil {
+			return errStopped
+		}
+		if len(d.flight) == 0 && broken != nil {
+			return fmt.Errorf("%w: %w", errLog, broken)
+		}
+		select {
+		case p, ok := <-d.lane.acked:
+			if !ok {
+				<-d.s.dead
+				return d.s.err
+			}
+			d.settle(p)
+			for range len(d.lane.acked) {
+				if p, ok = <-d.lane.acked; ok {
+					d.settle(p)
+				}
+			}
+			d.flush()
+		case c, open := <-live:
+			d.live.take(d, c, open)
+		case c, open := <-back:
+			d.back.take(d, c, open)
+		case <-turn:
+		case <-ack.C:
+			left := d.deadline()
+			if left <= 0 {
+				return errAckTimeout
+			}
+			ack.Reset(left)
+		case <-stopping:
+			return errStopped
+		case <-d.s.dead:
+			return d.s.err
+		case <-done:
+			done, stopping = nil, time.After(stopWait)
+		}
+	}
+}
+
+// deadline is how long the oldest publish in flight still has.
+func (d *drain) deadline() time.Duration {
+	if len(d.flight) == 0 {
+		return d.u.cfg.AckTimeout
+	}
+	slow := time.Duration(d.bytes+d.s.conn.waiting()) * time.Second / slowest
+	return d.u.cfg.AckTimeout + slow - time.Since(d.moved)
+}
+
+// room reports whether one more publish may be sent.
+func (d *drain) room() bool {
+	return len(d.flight) < d.u.cfg.Window && d.bytes < flightBytes
+}
+
+// fill sends what may be sent now. It returns how long to wait for the rate of
+// the backlog if nothing else happens.
+func (d *drain) fill() time.Duration {
+	for d.room() {
+		p := d.live.next(d)
+		if p == nil {
+			break
+		}
+		d.send(&d.live, p)
+	}
+	// What is new has the whole window, the backlog half of it, so that a new
+	// record never waits for a window full of old ones.
+	for d.room() && d.back.flying < max(1, d.u.cfg.Window/2) && d.back.holds() {
+		if pause := d.pace.due(time.Now()); pause > 0 {
+			return pause
+		}
+		if p := d.back.next(d); p != nil {
+			d.send(&d.back, p)
+			d.pace.spend()
+		}
+	}
+	return 0
+}
+
+// send puts p on its way.
+func (d *drain) send(st *stream, p *parcel) {
+	if len(d.flight) == 0 {
+		d.moved = time.Now()
+	}
+	d.flight = append(d.flight, p)
+	d.bytes += p.size()
+	st.flying++
+	st.last = p
+	u := d.u
+	u.counts.sent.Add(1)
+	u.counts.inFlight.Store(int64(len(d.flight)))
+	if _, again := u.abandoned[p.about.From]; again {
+		delete(u.abandoned, p.about.From)
+		u.counts.resent.Add(1)
+	}
+	u.echoes.sent(p.message)
+	d.lane.out <- p
+}
+
+// settle takes the oldest publish, which is acknowledged, out of flight.
+func (d *drain) settle(p *parcel) {
+	d.flight[0] = nil
+	d.flight = d.flight[1:]
+	d.bytes -= p.size()
+	d.settled++
+	d.moved = time.Now()
+	st := &d.live
+	if p.back {
+		st = &d.back
+	}
+	st.flying--
+	if st.last == p {
+		st.last = nil
+	}
+	d.u.counts.acked.Add(1)
+	d.u.counts.inFlight.Store(int64(len(d.flight)))
+	if p.covers.From <= p.covers.To {
+		if n := len(d.acked); n > 0 && d.acked[n-1].To+1 == p.covers.From {
+			d.acked[n-1].To = p.covers.To
+		} else {
+			d.acked = append(d.acked, p.covers)
+		}
+	}
+}
+
+// flush moves the cursor past what was settled.
+func (d *drain) flush() {
+	if len(d.acked) > 0 {
+		d.u.advance(d.acked...)
+		d.acked = d.acked[:0]
+	}
+}
