@@ -1,0 +1,131 @@
+package web
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus" // what the metrics are gathered with
+
+	"fieldgate/gateway"
+	"fieldgate/gateway/access"
+)
+
+// Hub takes readings and changes (gateway.Hub is one).
+type Hub interface {
+	// Accept returns when b is on disk and handed on, or with the reason why not.
+	Accept(ctx context.Context, b *gateway.Batch) error
+	// Change makes one registry change; b.Done is called if it returns nil.
+	Change(b *gateway.Batch, req gateway.ChangeRequest) error
+	Current(device, channel string, kind gateway.Kind) (gateway.Record, bool)
+	// Refused counts and logs what was refused before it reached the Hub, too.
+	Refused(source, topic string, err error)
+}
+
+// Registry knows the devices and who may do what (gateway.Registry is one).
+type Registry interface {
+	Device(id string) (*gateway.Device, bool)
+	Devices() []*gateway.Device
+	Can(s access.Subject, right access.Right, device string) bool
+	Admin(s access.Subject) bool
+	// Login says who sends this name and password. Given tells an empty
+	// password from none. The error is one of package access.
+	Login(ctx context.Context, addr, user string, password []byte, given bool) (access.Subject, error)
+}
+
+// HistoryQuery asks for the values of one sensor or actuator.
+type HistoryQuery struct {
+	Kind     gateway.Kind // KindSensor, or KindActuator, which includes commands
+	Device   string
+	Channel  string
+	From, To time.Time // both included; zero: no limit
+	Limit    int       // most values, counted from the oldest; 0: no limit
+}
+
+// History reads the log.
+type History interface {
+	// Values calls fn for each record that q asks for, the oldest first, until
+	// fn returns an error, which it returns.
+	Values(ctx context.Context, q HistoryQuery, fn func(gateway.Record) error) error
+}
+
+// ExportQuery says what of the log to export.
+type ExportQuery struct {
+	Format         string    // "csv" or "jsonl"
+	From, To       time.Time // both included; zero: no limit
+	Device, Sensor string    // "": all
+}
+
+// LogAdmin looks into the log. What Inspect and Verify give is answered as JSON.
+type LogAdmin interface {
+	Inspect(ctx context.Context) (any, error)
+	Verify(ctx context.Context) (any, error)
+	// Export writes the records of q to w.
+	Export(ctx context.Context, w io.Writer, q ExportQuery) error
+}
+
+// Admin is what administrators may do. gateway.Registry has all but Log.
+type Admin interface {
+	Log() LogAdmin
+	Users() []access.User
+	PutUser(access.User) error
+	DeleteUser(name string) error
+	Keys() []access.Key
+	PutKey(access.Key) error
+	DeleteKey(id string) error
+	PutDevice(*gateway.Device) error
+}
+
+// Limits of the server. Zero values stand for the defaults.
+type Limits struct {
+	Header      time.Duration // from the connection, or the end of the last request, to the end of a header: 10 s
+	Body        time.Duration // from there to the end of the body: 30 s
+	Write       time.Duration // longest time without progress in an answer: 30 s
+	Idle        time.Duration // of a connection between requests: 60 s
+	Disk        time.Duration // longest wait for the disk to take something: 20 s
+	BodyBytes   int64         // 1 MiB
+	HeaderBytes int           // 16 KiB
+	Conns       int           // connections in total, without MQTT over WebSocket: 512
+	// ConnsPerAddress is the number of connections from one address: 64. Beyond
+	// it the one that has been waiting longest for its next request is closed.
+	ConnsPerAddress int
+}
+
+func orElse[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (l *Limits) defaults() {
+	orElse(&l.Header, 10*time.Second)
+	orElse(&l.Body, 30*time.Second)
+	orElse(&l.Write, 30*time.Second)
+	orElse(&l.Idle, time.Minute)
+	orElse(&l.Disk, 20*time.Second)
+	orElse(&l.BodyBytes, 1<<20)
+	orElse(&l.HeaderBytes, 16<<10)
+	orElse(&l.Conns, 512)
+	orElse(&l.ConnsPerAddress, 64)
+}
+
+// Config is what a Server works with.
+type Config struct {
+	GatewayID string
+	Hub       Hub
+	Registry  Registry
+	History   History             // nil: .../values cannot be read
+	Admin     Admin               // nil: no /admin
+	MQTT      http.Handler        // at /mqtt; nil: none
+	Health    func() []string     // what is wrong now, a line each; empty: all is well
+	Status    func() any          // what GET /status answers, as JSON
+	Metrics   prometheus.Gatherer // nil: no /metrics
+	// OpenMetrics lets everybody read /metrics. Otherwise administrators may,
+	// and programs on this machine.
+	OpenMetrics bool
+	Logger      *slog.Logger
+	Limits      Limits
+}
