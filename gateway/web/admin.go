@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -313,12 +312,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, c caller, v any,
 		s.fail(w, r, c, err)
 		return
 	}
-	raw, err := json.Marshal(v)
-	if err != nil {
-		s.fail(w, r, c, err)
-		return
-	}
-	s.sendJSON(w, r, json.RawMessage(raw))
+	s.sendJSON(w, r, v)
 }
 
 // exportLog streams records. Query: format (csv or jsonl), from, to, device,

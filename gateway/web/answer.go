@@ -78,15 +78,22 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, c caller, err erro
 
 // sendJSON answers with v as JSON.
 func (s *Server) sendJSON(w http.ResponseWriter, r *http.Request, v any) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	raw, err := encode(v)
+	if err != nil {
 		s.fail(w, r, caller{}, fmt.Errorf("web: answer: %w", err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(b.Bytes())
+	_, _ = w.Write(append(raw, '\n'))
+}
+
+// encode is json.Marshal that leaves '<', '>' and '&' as they are.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // body reads the whole body.
@@ -147,6 +154,9 @@ func (s *Server) stream(w http.ResponseWriter) *stream {
 
 // Write implements io.Writer.
 func (st *stream) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	st.begun = true
 	_ = st.ctl.SetWriteDeadline(time.Now().Add(st.limit)) // not supported by test recorders
 	return st.w.Write(b)

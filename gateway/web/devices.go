@@ -48,7 +48,7 @@ func (s *Server) sendSelected(w http.ResponseWriter, r *http.Request, c caller, 
 		s.sendJSON(w, r, v)
 		return
 	}
-	raw, err := json.Marshal(v)
+	raw, err := encode(v)
 	if err == nil {
 		raw, err = project(raw, newSelection(paths))
 	}
@@ -92,7 +92,7 @@ func project(raw json.RawMessage, sel selection) (json.RawMessage, error) {
 				return nil, err
 			}
 		}
-		return json.Marshal(list)
+		return encode(list)
 	case raw[0] != '{':
 		return raw, nil
 	}
@@ -113,7 +113,7 @@ func project(raw json.RawMessage, sel selection) (json.RawMessage, error) {
 			out[name] = v
 		}
 	}
-	return json.Marshal(out)
+	return encode(out)
 }
 
 // hasAll reports whether the object meta has all names.
