@@ -96,7 +96,10 @@ func (c *Config) uplink(t *table, names, clients map[string]int) {
 	}
 	t.uplinkTLS(&u)
 	t.get("ack_timeout").duration(&u.AckTimeout, time.Second, 10*time.Minute)
-	t.get("keepalive").duration(&u.Keepalive, time.Second, 18*time.Hour)
+	keepalive := t.get("keepalive")
+	if keepalive.duration(&u.Keepalive, time.Second, 18*time.Hour) && u.Keepalive%time.Second != 0 {
+		keepalive.mistake("is not in whole seconds", "MQTT counts it in seconds: 30s")
+	}
 	t.close()
 	c.Uplinks = append(c.Uplinks, u)
 }
