@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +14,7 @@ const (
 	// aloneStrikes is how many connections must have died on a record before it
 	// is sent alone.
 	aloneStrikes = 2
-	// deadStrikes is how many, before the cloud is asked whether it takes
-	// another record.
+	// deadStrikes is how many, before another record is tried beside it.
 	deadStrikes = 5
 	// controls is how many other records must fail too, before it is the cloud
 	// rather than the record.
@@ -42,8 +40,8 @@ var ErrRefusedByCloud = errors.New("the cloud does not take this record but othe
 // The verdict takes several connections, each of which acknowledged its birth:
 // two that the cloud ended while the record was the oldest in flight, three
 // more with the record alone on a quiet connection, and one on which another
-// record alone was acknowledged. A link that is bad, or a cloud that takes
-// nothing at all, does not pass that.
+// record alone was acknowledged and then this one alone was not. A link that is
+// bad, or a cloud that takes nothing at all, does not pass that.
 type suspect struct {
 	about   gateway.Range // zero: none
 	batch   bool
@@ -138,41 +136,51 @@ func (u *Uplink) question(ctx context.Context, s *session) error {
 	switch {
 	case err == nil:
 		q.clear()
-	case closedByPeer(err) || errors.Is(err, errAckTimeout):
+	case refusal(err):
 		q.strike(q.about, false, err)
 	}
 	return err
 }
 
-// sentence sends other records alone. If one is taken, rec is a dead letter.
+// sentence sends another record alone, then rec. If the first is taken and rec
+// is not, rec is a dead letter.
 func (u *Uplink) sentence(ctx context.Context, s *session, rec gateway.Record) error {
 	q := &u.suspect
-	for {
-		head := u.cfg.Log.Head()
-		control, ok, err := u.control(rec)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errLog, err)
+	head := u.cfg.Log.Head()
+	control, ok, err := u.control(rec)
+	for err == nil && !ok { // nothing waits behind it: no hurry
+		if err := u.awaitRecord(ctx, s, head); err != nil {
+			return err
 		}
-		if !ok { // nothing waits behind it: no hurry
-			if err := u.awaitRecord(ctx, s, head); err != nil {
-				return err
-			}
-			continue
-		}
-		err = u.alone(ctx, s, control)
-		switch {
-		case err == nil:
-			u.deadLetter(rec, fmt.Errorf("%w: %w", ErrRefusedByCloud, q.cause))
-			q.clear()
-		case closedByPeer(err) || errors.Is(err, errAckTimeout):
-			if q.tried = append(q.tried, control.Seq); len(q.tried) == controls {
+		head = u.cfg.Log.Head()
+		control, ok, err = u.control(rec)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLog, err)
+	}
+	if err := u.alone(ctx, s, control); err != nil {
+		if refusal(err) {
+			q.tried = append(q.tried, control.Seq)
+			if _, more, _ := u.control(rec); !more || len(q.tried) == controls {
 				u.log.Error("the cloud takes no records at all", "err", err)
 				q.strikes, q.tried = aloneStrikes, nil
 			}
 		}
 		return err
 	}
+	err = u.alone(ctx, s, rec)
+	switch {
+	case err == nil:
+		q.clear()
+	case refusal(err):
+		u.deadLetter(rec, fmt.Errorf("%w: %w", ErrRefusedByCloud, err))
+		q.clear()
+	}
+	return err
 }
+
+// refusal reports whether err may be how a cloud refuses a publish.
+func refusal(err error) bool { return closedByPeer(err) || errors.Is(err, errAckTimeout) }
 
 // fetch reads one record; ok is false if it need not be sent any more.
 func (u *Uplink) fetch(seq uint64) (rec gateway.Record, ok bool, err error) {
@@ -195,29 +203,48 @@ func (u *Uplink) unsent(seq uint64) bool {
 	return false
 }
 
-// control chooses a record behind rec to try instead of it: of another channel
-// if possible, so that the order of no sensor is at stake, and a small one.
+// control chooses a record to try instead of rec: the next one of another
+// channel, small if possible; or one that the cloud has already, which it will
+// know by its id; or, if all that there is are later records of the same
+// channel, the next of these. Other than that last resort, none of them can
+// bring a channel's records out of order.
 func (u *Uplink) control(rec gateway.Record) (control gateway.Record, ok bool, err error) {
-	recs, err := u.cfg.Log.Read(rec.Seq+1, controlRecords, controlBytes)
+	behind, err := u.cfg.Log.Read(rec.Seq+1, controlRecords, controlBytes)
 	if err != nil {
 		return control, false, err
 	}
-	recs = slices.DeleteFunc(recs, func(r gateway.Record) bool {
-		m, ok, err := u.enc.message(&r)
-		return !ok || err != nil || m.qos == 0 || !u.unsent(r.Seq) || slices.Contains(u.suspect.tried, r.Seq)
-	})
-	if len(recs) == 0 {
-		return control, false, nil
+	before, err := u.cfg.Log.Read(max(rec.Seq, controlRecords)-controlRecords, controlRecords, controlBytes)
+	if err != nil {
+		return control, false, err
 	}
-	rank := func(r gateway.Record) int {
-		if r.Kind == rec.Kind && r.Device == rec.Device && r.Channel == rec.Channel && r.Topic == rec.Topic {
-			return 1
+	own, _ := u.enc.topic(&rec)
+	known := map[string]bool{}
+	best := 0 // rank of control; 0: none
+	others := false
+	for _, r := range append(before, behind...) {
+		m, takes, bad := u.enc.message(&r)
+		if !takes || bad != nil || m.qos == 0 || r.Seq == rec.Seq {
+			continue
 		}
-		return 0
+		rank := 2
+		if u.unsent(r.Seq) {
+			if r.Seq < rec.Seq || known[m.topic] {
+				continue
+			}
+			known[m.topic] = true
+			if rank = 1; m.topic == own {
+				rank = 3
+			}
+		}
+		others = others || rank < 3
+		if slices.Contains(u.suspect.tried, r.Seq) {
+			continue
+		}
+		if best == 0 || rank < best || rank == best && len(r.Value) < len(control.Value) {
+			best, control = rank, r
+		}
 	}
-	return slices.MinFunc(recs, func(a, b gateway.Record) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(a.Value), len(b.Value)))
-	}), true, nil
+	return control, best > 0 && !(best == 3 && others), nil
 }
 
 // awaitRecord waits until the log has more than head.

@@ -402,8 +402,6 @@ func statusOf(c *fakecloud.Cloud) (state string, session uint64) {
 		State   string
 		Session uint64
 	}
-	if err := json.Unmarshal(m.Payload, &s); err != nil {
-		panic(err)
-	}
+	_ = json.Unmarshal(m.Payload, &s) // a test may have put nonsense there
 	return s.State, s.Session
 }
