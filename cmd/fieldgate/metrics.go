@@ -1,0 +1,87 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus" // the field's own metrics format and client; 1.5 MB in the armv6 binary
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics gathers the counters of all parts when they are asked for; nothing is
+// counted twice.
+func (g *gatewayd) metrics() prometheus.Gatherer {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), counters{g})
+	return reg
+}
+
+// counters is a prometheus.Collector over what the parts count themselves.
+type counters struct{ g *gatewayd }
+
+// Describe implements prometheus.Collector: which metrics there are depends on
+// the configuration.
+func (counters) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c counters) Collect(out chan<- prometheus.Metric) {
+	send := func(kind prometheus.ValueType, name, help string, v float64, labels ...string) {
+		var names, values []string
+		for i := 0; i+1 < len(labels); i += 2 {
+			names, values = append(names, labels[i]), append(values, labels[i+1])
+		}
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("fieldgate_"+name, help, names, nil), kind, v, values...)
+	}
+	count := func(name, help string, v uint64, labels ...string) {
+		send(prometheus.CounterValue, name+"_total", help, float64(v), labels...)
+	}
+	gauge := func(name, help string, v float64, labels ...string) {
+		send(prometheus.GaugeValue, name, help, v, labels...)
+	}
+	g := c.g
+	hub := g.hub.Stats()
+	count("readings", "Sensor and actuator values accepted.", hub.Readings)
+	count("messages", "Messages outside the dialects accepted.", hub.Messages)
+	count("changes", "Registry changes made.", hub.Changes)
+	count("missed", "Records that neither disk nor memory could keep.", hub.Missed)
+	for reason, n := range g.hub.Counts() {
+		count("refused", "Messages refused, by reason.", n, "reason", reason)
+	}
+	h := g.records.Health()
+	gauge("store_ok", "1 if the disk takes records.", truth(h.OK))
+	gauge("store_records", "Records in the log.", float64(h.Records))
+	gauge("store_file_bytes", "Length of the log's file.", float64(h.FileBytes))
+	gauge("store_used_bytes", "Bytes of the log's file in use.", float64(h.UsedBytes))
+	gauge("store_pending_records", "Records in memory that the disk refuses.", float64(h.PendingRecords))
+	count("store_commits", "Commits of the log.", h.Commits)
+	count("store_written_bytes", "Bytes written by the commits of the log.", h.BytesWritten)
+	count("store_evicted", "Records dropped from the log for size or age.", h.Evicted)
+	count("store_damaged", "Records whose checksum failed.", h.Damaged)
+	for _, u := range g.uplinks {
+		s := u.State()
+		gauge("uplink_connected", "1 if the cloud has acknowledged the birth.", truth(s.Connected), "uplink", s.Name)
+		gauge("uplink_backlog_records", "Records on disk that the cloud has not acknowledged.", float64(g.backlog(s.Name).Records), "uplink", s.Name)
+		count("uplink_sent", "Publishes of records, resends included.", s.Sent, "uplink", s.Name)
+		count("uplink_acked", "Publishes that the cloud acknowledged.", s.Acked, "uplink", s.Name)
+		count("uplink_dead_letters", "Records that the cloud refuses for ever.", s.DeadLettered, "uplink", s.Name)
+		count("uplink_commands", "Commands and changes taken over from the cloud.", s.Commands, "uplink", s.Name)
+	}
+	b := g.broker.Stats()
+	gauge("broker_clients", "Clients connected.", float64(b.Clients))
+	gauge("broker_subscriptions", "Subscriptions.", float64(b.Subscriptions))
+	gauge("broker_retained", "Retained messages.", float64(b.Retained))
+	gauge("broker_queued_bytes", "Bytes waiting for subscribers.", float64(b.QueueBytes))
+	count("broker_messages_in", "Publishes received.", b.MessagesIn)
+	count("broker_messages_out", "Publishes sent.", b.MessagesOut)
+	count("broker_panics", "Panics caught, each ending one connection.", b.Panics)
+	for reason, n := range b.Dropped {
+		count("broker_dropped", "Messages dropped for a subscriber, by reason.", n, "reason", reason)
+	}
+	for reason, n := range b.Refused {
+		count("broker_refused_connections", "Connections refused or ended, by reason.", n, "reason", reason)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

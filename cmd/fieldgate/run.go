@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"fieldgate/cmd/fieldgate/config"
+	"fieldgate/gateway"
+)
+
+type runCmd struct {
+	Config string `required:"" help:"Configuration file." placeholder:"FILE"`
+}
+
+// Run runs the gateway until it is told to stop.
+func (c runCmd) Run(env environment) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	log := newLogger(env.stderr, cfg.Log)
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration: " + w.Error())
+	}
+	g, err := newGateway(cfg, log, gateway.NewSystemClock())
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(env.ctx)
+	reloaded := make(chan struct{})
+	go func() {
+		defer close(reloaded)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				c.reload(g, log)
+			}
+		}
+	}()
+	err = g.run(env.ctx, func(addresses []string) {
+		fmt.Fprintln(env.stderr, "ready", strings.Join(addresses, " "))
+		notify(log, daemon.SdNotifyReady)
+	})
+	signal.Stop(hup)
+	cancel()
+	<-reloaded
+	notify(log, daemon.SdNotifyStopping)
+	return err
+}
+
+// reload reads the file again. A file with mistakes changes nothing.
+func (c runCmd) reload(g *gatewayd, log *slog.Logger) {
+	notify(log, daemon.SdNotifyReloading)
+	defer notify(log, daemon.SdNotifyReady)
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		log.Error("the configuration has mistakes and was not reloaded", "error", err)
+		return
+	}
+	if err := g.reload(cfg); err != nil {
+		log.Error("configuration reloaded, but part of the registry cannot be read", "error", err)
+		return
+	}
+	log.Info("configuration reloaded: users, keys, acl and devices are in force; other changes need a restart")
+}
+
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
