@@ -75,7 +75,15 @@ func (b *Broker) accept(p publication, done func(error)) {
 		defer b.caught("acknowledge")
 		done(err)
 	}
-	if err := b.submit(p, finish); err != nil {
+	answered := false
+	defer func() {
+		if !answered { // a panic on its way
+			b.under.done()
+		}
+	}()
+	err := b.submit(p, finish)
+	answered = true
+	if err != nil {
 		finish(err)
 	}
 }
