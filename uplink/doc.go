@@ -45,6 +45,9 @@
 // program it is carried out once more: it is what the cloud says the actuator
 // should be.
 //
+// A command whose acknowledgement got lost with its connection comes again too:
+// QoS 1 means at least once in this direction as well.
+//
 // # What the cloud refuses
 //
 // MQTT 3.1.1 has no negative acknowledgement: a broker that does not want a

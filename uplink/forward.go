@@ -16,8 +16,10 @@ func remap(filter, from, to, topic string) (string, bool) {
 	switch {
 	case !ok:
 		return "", false
+	case filter == "" && rest == "":
+		return to, true
 	case filter == "":
-		return to, rest == ""
+		return "", false
 	}
 	// Matched whole, so that a wildcard in the first level of the whole topic
 	// does not match '$...' (MQTT 3.1.1 section 4.7.2) while one further on does.
