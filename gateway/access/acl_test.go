@@ -100,6 +100,10 @@ func TestACLOverlaps(t *testing.T) {
 		{Subject{}, "c1", "factory/#", false},
 		{Subject{}, "c1", "out/#", true},
 		{Subject{}, "a+", "out/#", false},
+		{Subject{User: "$s"}, "c1", "+/own", false}, // stands for no topic: "+" is not "$s"
+		{ann, "c1", "+/own", true},
+		{Subject{User: "#"}, "c1", "factory/#", false},
+		{Subject{User: "+"}, "c1", "factory/+", false},
 		{System, "", "anything/#", true},
 		{System, "", "bad#", false},
 	}
