@@ -1,0 +1,39 @@
+package config
+
+import (
+	"fmt"
+	"testing"
+
+	"fieldgate/gateway/store"
+	"fieldgate/uplink"
+)
+
+// TestLimits: what a configuration may say is what the parts take, and what it
+// leaves out is their default.
+func TestLimits(t *testing.T) {
+	equal(t, "smallest log", int64(MinStoreSize), int64(store.LeastMaxSize))
+	equal(t, "largest log", int64(MaxStoreSize), int64(store.LargestMaxSize))
+	equal(t, "size of the log", Default().Store.MaxSize, int64(store.DefaultMaxSize))
+
+	c, err := Parse("f.yaml", []byte("uplink: [{name: a, url: 'mqtt://127.0.0.1'}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := c.Uplinks[0]
+	equal(t, "window", u.Window, uplink.DefaultWindow)
+	equal(t, "acknowledgement timeout", u.AckTimeout, uplink.DefaultAckTimeout)
+	equal(t, "keep alive", u.Keepalive, uplink.DefaultKeepAlive)
+	equal(t, "catch-up rate", u.CatchUpRate, uplink.DefaultCatchUpRate)
+	equal(t, "catch up", uplink.CatchUp(u.CatchUp), uplink.Ordered)
+	equal(t, "dialect", uplink.Dialect(u.Dialect), uplink.Waziup)
+	for _, x := range [][2]string{{CatchUpFreshFirst, string(uplink.FreshFirst)}, {CatchUpBatches, string(uplink.Batches)}, {DialectNone, string(uplink.None)},
+		{ForwardIn, string(uplink.In)}, {ForwardOut, string(uplink.Out)}, {ForwardBoth, string(uplink.Both)}} {
+		equal(t, "word", x[0], x[1])
+	}
+	for window, ok := range map[int]bool{uplink.MaxWindow: true, uplink.MaxWindow + 1: false} {
+		_, err := Parse("f.yaml", fmt.Appendf(nil, "uplink: [{name: a, url: 'mqtt://127.0.0.1', window: %d}]", window))
+		if (err == nil) != ok {
+			t.Errorf("window %d: %v", window, err)
+		}
+	}
+}
