@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	stopWait    = time.Second     // for what is in flight at a stop
 	offlineWait = 2 * time.Second // for the acknowledgement of offline
 	readRetry   = time.Second     // after the log could not be read
 	clockLook   = 250 * time.Millisecond

@@ -93,7 +93,7 @@ func (d *down) serve(ctx context.Context, s *session, inbox <-chan mqtt.Message,
 	err := d.receive(ctx, s, inbox, flood, acks)
 	close(acks)
 	if errors.Is(err, errStopped) { // a moment for what is with the Hub
-		timer := time.NewTimer(stopWait)
+		timer := time.NewTimer(d.u.paces.stop)
 		defer timer.Stop()
 		select {
 		case <-acked:

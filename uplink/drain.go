@@ -136,7 +136,7 @@ func (d *drain) loop(ctx context.Context) error {
 		case <-d.s.dead:
 			return d.s.err
 		case <-done:
-			done, stopping = nil, time.After(stopWait)
+			done, stopping = nil, time.After(d.u.paces.stop)
 		}
 	}
 }

@@ -228,13 +228,18 @@ const patience = 30 * time.Second
 // bench is an uplink with everything around it.
 type bench struct {
 	*Uplink
-	t      testing.TB
-	log    *memLog
-	hub    *memHub
-	clock  *fakeclock.Clock
-	cloud  *fakecloud.Cloud
-	states chan State
-	stop   func()
+	t     failer
+	log   *memLog
+	hub   *memHub
+	clock *fakeclock.Clock
+	cloud *fakecloud.Cloud
+	stop  func()
+}
+
+// failer is what testing.T and rapid.T have in common.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
 // newCloud starts a fake cloud that ends with the test.
@@ -280,7 +285,7 @@ func start(t testing.TB, cloud *fakecloud.Cloud, change func(*Config), b *bench)
 		t.Fatal(err)
 	}
 	nb := &bench{Uplink: u, t: t, log: b.log, hub: b.hub, clock: b.clock, cloud: cloud}
-	u.statusTimes = statusTimes{look: 2 * time.Millisecond, every: 4 * time.Millisecond, backlog: time.Minute, repair: time.Millisecond}
+	u.paces = paces{look: 2 * time.Millisecond, every: 4 * time.Millisecond, backlog: time.Minute, repair: time.Millisecond, stop: 100 * time.Millisecond}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- u.Run(ctx) }()

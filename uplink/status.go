@@ -12,15 +12,16 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// statusTimes are the paces of the status.
-type statusTimes struct {
+// paces are what a test makes shorter.
+type paces struct {
 	look    time.Duration // between looks at what it should say
 	every   time.Duration // at least, between publications for news
 	backlog time.Duration // until a backlog that changed a little is news
 	repair  time.Duration // at least, between repairs of an overwritten status
+	stop    time.Duration // for what is in flight at a stop
 }
 
-var defaultStatusTimes = statusTimes{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second}
+var defaultPaces = paces{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second, stop: time.Second}
 
 // StatusTopic is the topic of a gateway's retained status.
 func StatusTopic(gatewayID string) string { return "gateways/" + gatewayID + "/status" }
@@ -138,7 +139,7 @@ func (u *Uplink) Backlog() (records uint64, oldest time.Time) {
 
 // news reports whether now is worth saying after before, when the last words
 // are so old.
-func (t statusTimes) news(before, now said, age time.Duration) bool {
+func (t paces) news(before, now said, age time.Duration) bool {
 	switch {
 	case age < t.every:
 		return false
@@ -214,7 +215,7 @@ func (b *status) seen(payload []byte) {
 // keep publishes news until ctx ends. Failures are left to the data's side of
 // the connection to notice, except a missing acknowledgement.
 func (b *status) keep(ctx context.Context, s *session) {
-	times := b.u.statusTimes
+	times := b.u.paces
 	tick := time.NewTicker(times.look)
 	defer tick.Stop()
 	for {

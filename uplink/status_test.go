@@ -135,7 +135,7 @@ func TestSessionNumbersThatCannotBeKept(t *testing.T) {
 }
 
 func TestStatusNews(t *testing.T) {
-	times := defaultStatusTimes
+	times := defaultPaces
 	const minute = time.Minute
 	for _, c := range []struct {
 		name        string

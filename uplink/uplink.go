@@ -20,7 +20,7 @@ type Uplink struct {
 	echoes   echoes
 	refusals sparing
 
-	statusTimes statusTimes
+	paces paces
 
 	// Of the data connection's goroutine alone:
 	session   uint64              // the last number
@@ -84,8 +84,8 @@ func New(cfg Config) (*Uplink, error) {
 		devices: make(chan struct{}, 1),
 		state:   State{Name: cfg.Name},
 
-		statusTimes: defaultStatusTimes,
-		abandoned:   map[uint64]struct{}{},
+		paces:     defaultPaces,
+		abandoned: map[uint64]struct{}{},
 	}
 	u.endpoint, _ = parseURL(cfg.URL)
 	u.echoes.init(cfg.GatewayID)
