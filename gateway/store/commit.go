@@ -1,0 +1,435 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"fieldgate/gateway"
+)
+
+// fill is how full bbolt packs a page whose keys come in ascending order. Its
+// own default of a half is for keys that come in between.
+const fill = 0.95
+
+// reserveStep is how many sequences are reserved at a time.
+const reserveStep = 1 << 16
+
+// mostEvicted bounds the segments that one transaction drops: their pages are
+// listed in it.
+const mostEvicted = 4
+
+// writer is what the writing goroutine alone touches: that of Run, OpenLog
+// before it and Close after it.
+type writer struct {
+	next    uint64 // sequence that is given out next, also to what is not on disk yet
+	begun   bool   // this process has made its mark in the file
+	reopen  bool   // the file must be opened again before the next attempt
+	deep    bool   // and every page of it be looked at
+	checked time.Time
+	boots   map[uint64]bool // whose ids the active segment holds
+	saved   map[string]gateway.Cursor
+	lost    []lostRange // what is to be announced with the first commit
+	savedAt time.Time   // last commit
+	agedAt  time.Time   // last look for records past MaxAge
+	pause   pause
+	retryAt time.Time
+	deliver chan<- delivery // nil: before and after Run
+}
+
+// job is what one transaction does.
+type job struct {
+	entries []*pending
+	bad     []uint64 // damaged records to announce
+	begin   bool     // first one of this process
+	free    bool     // drop what everybody has acknowledged
+	saved   []stored // records of a damaged file, with their numbers
+	lost    []lostRange
+}
+
+// write commits entries. If the disk is full, it first drops what every uplink
+// has acknowledged, but nothing else.
+func (l *Log) write(j job) error {
+	if err := l.start(); err != nil {
+		return err
+	}
+	if err := l.number(j.entries); err != nil {
+		return err
+	}
+	err := l.commit(j)
+	if !isFull(err) {
+		return err
+	}
+	if l.makeRoom() != nil {
+		return err
+	}
+	return l.commit(j)
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// makeRoom drops a few segments that everybody has acknowledged. That takes
+// some new pages itself: there is a spare file to give way for them.
+func (l *Log) makeRoom() error {
+	if !l.droppable() {
+		return errors.New("nothing to drop")
+	}
+	err := l.start()
+	if err == nil {
+		err = l.commit(job{free: true})
+	}
+	if isFull(err) && dropSpare(l.path) {
+		if err = l.start(); err == nil {
+			err = l.commit(job{free: true})
+		}
+	}
+	if err == nil {
+		err = l.start()
+	}
+	return err
+}
+
+// number gives the entries their sequences. What has one keeps it, so that two
+// different records never carry the same one, be it in a page that a failed
+// commit left behind.
+func (l *Log) number(entries []*pending) error {
+	w := &l.w
+	need := w.next + 1000 // for gap records
+	for _, p := range entries {
+		if p.first == 0 {
+			need += uint64(len(p.Records))
+		}
+	}
+	if x := l.index.Load(); l.opt.Reserve != nil && need > x.reserved {
+		upTo := need + reserveStep
+		if err := l.opt.Reserve.Reserve(upTo); err != nil {
+			return fmt.Errorf("reserve sequences: %w", err)
+		}
+		y := *x
+		y.reserved = upTo
+		l.index.Store(&y)
+	}
+	for _, p := range entries {
+		if p.first == 0 {
+			p.first = w.next
+			w.next += uint64(len(p.Records))
+		}
+	}
+	return nil
+}
+
+// commit runs one transaction and publishes what it made.
+func (l *Log) commit(j job) error {
+	old := l.index.Load()
+	l.mu.Lock()
+	cursors := cloneCursors(l.cursors)
+	l.moved = false
+	l.mu.Unlock()
+	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load()}
+	written, err := l.file.update(b.run)
+	if err != nil {
+		l.w.reopen = true
+		l.w.deep = l.w.deep || errors.Is(err, ErrDamaged)
+		l.w.boots = nil
+		l.mu.Lock()
+		l.moved = true
+		l.mu.Unlock()
+		return err
+	}
+	l.clocks.saved(b.table)
+	if length, used, err := l.file.space(); err == nil {
+		b.x.length, b.x.used = length, used
+	}
+	l.w.saved, l.w.savedAt = b.cursors, time.Now()
+	l.w.begun = l.w.begun || j.begin
+	l.index.Store(b.x)
+	if b.lowestBoot > 1 {
+		l.clocks.forget(b.lowestBoot)
+	}
+	l.mu.Lock()
+	for name, c := range b.cursors {
+		if now, ok := l.cursors[name]; ok {
+			l.cursors[name] = mergeCursors(now, c)
+		}
+	}
+	l.health.Commits++
+	l.health.BytesWritten += uint64(written)
+	l.health.Evicted += b.evicted
+	l.health.Damaged += uint64(len(j.bad))
+	if b.x.head > old.head {
+		close(l.news)
+		l.news = make(chan struct{})
+	}
+	l.mu.Unlock()
+	for _, p := range b.losses {
+		l.log.Warn("records were dropped before an uplink had them", "uplink", p.Uplink,
+			"reason", p.Lost.Reason, "count", p.Lost.Count, "from", p.Lost.From, "to", p.Lost.To)
+	}
+	return nil
+}
+
+// build makes the content of one transaction.
+type build struct {
+	*Log
+	job
+	tx         *bbolt.Tx
+	x          *index // as it will be
+	cursors    map[string]gateway.Cursor
+	table      *bootTable
+	bucket     *bbolt.Bucket // of the active segment
+	arena      []byte
+	body       []byte
+	losses     []gateway.Record
+	evicted    uint64
+	lowestBoot uint64
+}
+
+func (b *build) run(tx *bbolt.Tx) error {
+	b.tx = tx
+	if b.begin {
+		if err := b.buckets(); err != nil {
+			return err
+		}
+	}
+	tally := losses{build: b}
+	if err := b.evict(&tally); err != nil {
+		return err
+	}
+	if err := b.announceBad(&tally); err != nil {
+		return err
+	}
+	tally.missing(b.lost)
+	for i := range b.job.saved {
+		if err := b.add(b.job.saved[i].Seq, &b.job.saved[i].Record); err != nil {
+			return err
+		}
+	}
+	for _, p := range b.entries {
+		for i := range p.Records {
+			if err := b.add(p.first+uint64(i), &p.Records[i]); err != nil {
+				return err
+			}
+		}
+	}
+	b.losses = tally.records()
+	for i := range b.losses {
+		seq := b.w.next
+		b.w.next++
+		if err := b.add(seq, &b.losses[i]); err != nil {
+			return err
+		}
+	}
+	return b.finish()
+}
+
+// buckets makes those that are missing.
+func (b *build) buckets() error {
+	for _, name := range [][]byte{bucketMeta, bucketSegs, bucketBoots, bucketBad} {
+		if _, err := b.tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	b.x.epoch++
+	if after := b.x.next - 1; b.w.next > b.x.next {
+		b.x.jumps = addJump(b.x.jumps, after, b.w.next)
+		b.x.next = b.w.next
+		if len(b.x.segments) == 0 {
+			b.x.first, b.x.head = b.x.next, b.x.next-1
+		}
+	}
+	return nil
+}
+
+// alloc gives n bytes that live as long as the transaction.
+func (b *build) alloc(n int) []byte {
+	if cap(b.arena)-len(b.arena) < n {
+		b.arena = make([]byte, 0, max(n, 32<<10))
+	}
+	b.arena = b.arena[:len(b.arena)+n]
+	return b.arena[len(b.arena)-n:][:0:n]
+}
+
+// add puts one record into the active segment.
+func (b *build) add(seq uint64, r *gateway.Record) error {
+	number := b.clocks.number(r.Stamp)
+	b.clocks.note(r.Stamp)
+	s := stored{Record: *r, epoch: b.x.epoch, boot: number}
+	s.Seq = seq
+	known := b.clocks.table.Load().byNumber[number]
+	s.At, s.Clock = bestTime(&s.Record, known)
+	bucket, again := b.twice(seq)
+	var seg *segment
+	var err error
+	if !again {
+		if seg, err = b.segment(seq); err != nil {
+			return err
+		}
+		bucket = b.bucket
+	}
+	if s.hasBoot = again || !b.w.boots[number]; s.hasBoot && !again {
+		b.w.boots[number] = true
+	}
+	if b.body, err = appendRecord(b.body[:0], &s); err != nil {
+		return err
+	}
+	if len(b.body) > MaxRecord {
+		return fmt.Errorf("record %d: %w", seq, gateway.ErrTooLarge)
+	}
+	blob := appendBlob(b.alloc(len(b.body)+blobHeader+5), blobRecord, b.x.id, b.body)
+	if err := bucket.Put(seqKey(seq), blob); err != nil {
+		return err
+	}
+	if again {
+		return nil
+	}
+	at, q := stampTime(&s.Record, known)
+	seg.note(seq, number, len(blob), at, q)
+	b.x.records++
+	for _, name := range b.opt.Uplinks {
+		if b.wants(name, &s.Record) {
+			seg.wanted[name]++
+		}
+	}
+	if seq > b.x.next {
+		b.x.jumps = addJump(b.x.jumps, b.x.next-1, seq)
+	}
+	b.x.next, b.x.head = max(b.x.next, seq+1), max(b.x.head, seq)
+	return nil
+}
+
+// twice finds the bucket that a record is in already: a commit of it went
+// through although it said that it did not. It is written once more, so that
+// it is on disk for sure.
+func (b *build) twice(seq uint64) (*bbolt.Bucket, bool) {
+	if seq >= b.x.next {
+		return nil, false
+	}
+	i := b.x.find(seq)
+	if i == len(b.x.segments) {
+		return nil, false
+	}
+	bucket := b.tx.Bucket(seqKey(b.x.segments[i].base))
+	return bucket, bucket != nil && bucket.Get(seqKey(seq)) != nil
+}
+
+// stampTime is when the gateway took r, as far as known.
+func stampTime(r *gateway.Record, known *boot) (time.Time, gateway.ClockQuality) {
+	own := *r
+	own.Time = time.Time{}
+	return bestTime(&own, known)
+}
+
+// segment is the one that seq belongs into; a full one gives way to a new one.
+func (b *build) segment(seq uint64) (*segment, error) {
+	segs := b.x.segments
+	if n := len(segs); n > 0 {
+		seg := &segs[n-1]
+		full := seg.bytes >= uint64(b.opt.SegmentBytes) || b.opt.MaxAge > 0 && b.stale(seg)
+		if !full {
+			if b.bucket == nil {
+				if b.bucket = b.tx.Bucket(seqKey(seg.base)); b.bucket == nil {
+					return nil, fmt.Errorf("%w: segment %d is missing", ErrDamaged, seg.base)
+				}
+				b.bucket.FillPercent = fill
+				if b.w.boots == nil {
+					b.w.boots = map[uint64]bool{}
+				}
+			}
+			return seg, nil
+		}
+		if err := b.seal(seg); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if b.bucket, err = b.tx.CreateBucket(seqKey(seq)); err != nil {
+		return nil, err
+	}
+	b.bucket.FillPercent = fill
+	b.w.boots = map[uint64]bool{}
+	b.x.segments = append(b.x.segments, segment{base: seq, last: seq, wanted: map[string]uint64{}})
+	if len(b.x.segments) == 1 {
+		b.x.first = seq
+	}
+	return &b.x.segments[len(b.x.segments)-1], nil
+}
+
+// seal notes what is in a segment that nothing will be added to.
+func (b *build) seal(seg *segment) error {
+	segs := b.tx.Bucket(bucketSegs)
+	if segs == nil {
+		return fmt.Errorf("%w: no list of segments", ErrDamaged)
+	}
+	return segs.Put(seqKey(seg.base), appendBlob(nil, blobSegment, b.x.id, appendSegment(nil, seg)))
+}
+
+// finish writes what the log knows about itself.
+func (b *build) finish() error {
+	meta := b.tx.Bucket(bucketMeta)
+	if meta == nil {
+		return fmt.Errorf("%w: no state", ErrDamaged)
+	}
+	if t := b.clocks.table.Load(); t.unsaved || b.lowestBoot > 0 {
+		b.table = t
+		if err := b.saveBoots(t); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.cursors)) {
+		c := b.cursors[name]
+		if old, ok := b.w.saved[name]; ok && sameCursor(old, c) && !b.begin {
+			continue
+		}
+		key := append(slices.Clone(prefixCursor), name...)
+		if err := meta.Put(key, appendBlob(nil, blobCursor, b.x.id, appendCursor(nil, name, c))); err != nil {
+			return err
+		}
+	}
+	if b.begin {
+		c := meta.Cursor()
+		var gone [][]byte
+		for k, _ := c.Seek(prefixCursor); bytes.HasPrefix(k, prefixCursor); k, _ = c.Next() {
+			if _, ok := b.cursors[string(k[len(prefixCursor):])]; !ok {
+				gone = append(gone, slices.Clone(k))
+			}
+		}
+		for _, k := range gone {
+			if err := meta.Delete(k); err != nil {
+				return err
+			}
+		}
+	}
+	b.x.tx = uint64(b.tx.ID())
+	b.x.active = segment{}
+	if n := len(b.x.segments); n > 0 {
+		b.x.active = b.x.segments[n-1]
+	}
+	return meta.Put(keyState, appendBlob(nil, blobState, b.x.id, appendState(nil, &b.x.state)))
+}
+
+func (b *build) saveBoots(t *bootTable) error {
+	boots := b.tx.Bucket(bucketBoots)
+	if boots == nil {
+		return fmt.Errorf("%w: no boots", ErrDamaged)
+	}
+	for _, n := range slices.Sorted(maps.Keys(t.byNumber)) {
+		if n < b.lowestBoot {
+			if err := boots.Delete(seqKey(n)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := boots.Put(seqKey(n), appendBlob(nil, blobBoot, b.x.id, appendBoot(nil, t.byNumber[n]))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

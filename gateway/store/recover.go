@@ -1,0 +1,351 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"fieldgate/gateway"
+)
+
+// start opens the file unless it is open and fit for writing, and makes this
+// process's mark in it.
+func (l *Log) start() error {
+	w := &l.w
+	if w.reopen && l.file != nil {
+		l.setFile(nil)
+	}
+	if l.file == nil {
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	if l.file.readOnly {
+		w.reopen = true
+		return &fs.PathError{Op: "write", Path: l.path, Err: syscall.EROFS}
+	}
+	if w.begun {
+		return nil
+	}
+	err := l.commit(job{begin: true, lost: w.lost})
+	if isFull(err) && l.droppable() && dropSpare(l.path) {
+		w.reopen = false
+		l.setFile(nil)
+		if err = l.open(); err == nil {
+			err = l.commit(job{begin: true, lost: w.lost})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	w.lost = nil
+	makeSpare(l.path)
+	return nil
+}
+
+// setFile closes the file that is open and puts d in its place. Readers are
+// waited for.
+func (l *Log) setFile(d *file) {
+	l.fileMu.Lock()
+	defer l.fileMu.Unlock()
+	if l.file != nil {
+		if l.file.broken.Load() {
+			l.log.Error("the damaged file stays mapped into memory until the next start")
+		}
+		l.file.close()
+	}
+	l.file = d
+}
+
+// open opens the file and reads what it says about itself. Damage is repaired.
+func (l *Log) open() error {
+	w := &l.w
+	w.reopen, w.boots = false, nil
+	if err := finishRename(l.path); err != nil {
+		return err
+	}
+	d, known, err := l.openLoad(w.deep)
+	if errors.Is(err, ErrDamaged) {
+		if err = l.repair(err); err == nil {
+			d, known, err = l.openLoad(false)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if w.deep {
+		w.deep, w.checked = false, time.Now()
+	}
+	x := &known.index
+	if x.reserved == 0 && l.index.Load() != nil {
+		x.reserved = l.index.Load().reserved
+	}
+	if w.next == 0 {
+		w.next = l.firstNumber(x)
+	}
+	w.next = max(w.next, x.next)
+	l.clocks.load(known.boots, 0)
+	l.setCursors(known.cursors, x)
+	w.saved = known.cursors
+	l.tallyMu.Lock()
+	l.tally = tallies{}
+	l.tallyMu.Unlock()
+	l.index.Store(x)
+	l.setFile(d)
+	return nil
+}
+
+func (l *Log) openLoad(deep bool) (*file, *loaded, error) {
+	d, err := openFile(l.path, opening{sizing: l.opt.sizing(), create: true, all: deep})
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := load(d)
+	if err == nil && known == nil {
+		known = &loaded{}
+		known.id = newID()
+		known.next, known.first = 1, 1
+		known.length, known.used, err = d.space()
+		l.w.begun = false
+	}
+	if err != nil {
+		d.close()
+		return nil, nil, err
+	}
+	return d, known, nil
+}
+
+func newID() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:])
+	return binary.LittleEndian.Uint32(b[:]) | 1
+}
+
+// firstNumber is the sequence that this process starts with. A number that may
+// have been given out already is never given out again, whatever became of the
+// log's file.
+func (l *Log) firstNumber(x *index) uint64 {
+	if l.opt.Reserve == nil {
+		return x.next
+	}
+	reserved, err := l.opt.Reserve.Reserved()
+	switch {
+	case err != nil && x.next == 1:
+		n := randomNumber()
+		l.log.Warn("neither the log nor the reservation says which sequences are taken: starting far above", "sequence", n, "error", err)
+		return n
+	case err != nil || reserved <= x.reserved && x.next > 1:
+		return x.next
+	case x.next == 1 && reserved > 0:
+		l.log.Warn("the log's file is gone: its records are lost, its sequences are not used again", "sequence", reserved+1)
+		l.w.lost = []lostRange{{gateway.Range{From: 1, To: reserved}, false}}
+	}
+	return max(x.next, reserved+1)
+}
+
+// randomNumber is far above what a log reaches by itself, and below 2^53, so
+// that JSON holds it exactly.
+func randomNumber() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return 1<<40 + binary.LittleEndian.Uint64(b[:])%(1<<52-1<<40)
+}
+
+// repair saves what can be read of the damaged file into a new one, which
+// takes its place, and sets the damaged one aside.
+func (l *Log) repair(damage error) error {
+	w := &l.w
+	var p *panicError
+	if errors.As(damage, &p) {
+		l.log.Debug("damage was met", "stack", string(p.stack))
+	}
+	began := time.Now()
+	f, readOnly, _, err := lockFile(l.path, opening{})
+	if errors.Is(err, errNotFile) {
+		return l.setAsideOther()
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if readOnly {
+		return fmt.Errorf("%w; it cannot be repaired: %w", damage, syscall.EROFS)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	l.log.Error("the log's file is damaged; saving what can be read", "error", damage, "bytes", st.Size())
+	found := scanFile(f, st.Size(), l.index.Load())
+	defer debug.FreeOSMemory()
+	if found.scan.unreadable >= st.Size() {
+		return fmt.Errorf("%w; nothing of it can be read now", damage)
+	}
+	fresh := l.path + newSuffix
+	saved, err := l.rewrite(fresh, found, false)
+	if isFull(err) {
+		removeAside(l.path, 0, "")
+		if saved, err = l.rewrite(fresh, found, false); isFull(err) {
+			saved, err = l.rewrite(fresh, found, true)
+		}
+	}
+	if err != nil {
+		_ = os.Remove(fresh)
+		return fmt.Errorf("%w; there is no saving its records now: %w", damage, err)
+	}
+	aside, err := setAside(l.path, l.asideStamp())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, l.path); err != nil {
+		return err
+	}
+	if err := syncDir(l.path); err != nil {
+		return err
+	}
+	w.next, w.begun, w.deep = max(w.next, saved.next), false, false
+	l.mu.Lock()
+	for _, e := range l.queue {
+		e.first = 0 // the new file's records come before it
+	}
+	l.health.SetAside, l.health.Salvaged = aside, saved.records
+	l.mu.Unlock()
+	l.log.Error("the damaged log was set aside and its records saved", "set_aside", aside, "salvaged", saved.records,
+		"missing_ranges", saved.missing, "unreadable_bytes", found.scan.unreadable, "took", time.Since(began).Round(time.Millisecond).String())
+	return nil
+}
+
+// rewritten is what was put into the new file.
+type rewritten struct {
+	records uint64
+	missing int
+	next    uint64
+}
+
+// rewrite makes a new file of what was found, with gap records for what was
+// not. Lean leaves out what every uplink has acknowledged.
+func (l *Log) rewrite(path string, f *finding, lean bool) (out rewritten, err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return out, err
+	}
+	d, err := openFile(path, opening{sizing: l.opt.sizing(), create: true})
+	if err != nil {
+		return out, err
+	}
+	defer d.close()
+	l.clocks.renumber(f.boots)
+	l.w.boots = nil
+	x := &index{id: f.scan.id}
+	if x.id == 0 {
+		x.id = newID()
+	}
+	x.next, x.first, x.epoch = max(f.first, 1), max(f.first, 1), f.epoch()
+	l.setCursors(f.cursors, x)
+	l.mu.Lock()
+	cursors := cloneCursors(l.cursors)
+	l.mu.Unlock()
+	reserved, base := l.above(f)
+	m := missing{f: f}
+
+	var batch []stored
+	size := 0
+	flush := func(last *missing) error {
+		b := &build{Log: l, x: x.clone(), cursors: cursors, table: l.clocks.table.Load(),
+			job: job{saved: batch, begin: x.tx == 0 || last != nil}}
+		if last != nil {
+			l.w.next, b.lost = base, last.ranges
+		}
+		if _, err := d.update(b.run); err != nil {
+			return err
+		}
+		x, cursors = b.x, b.cursors
+		batch, size = batch[:0], 0
+		_, x.used, err = d.space()
+		return err
+	}
+	keep := l.w.next
+	l.w.next = 0 // so that no jump is noted before the last batch
+	defer func() { l.w.next = max(keep, l.w.next) }()
+	err = f.records(func(s *stored) error {
+		m.found(s.Seq)
+		if lean && ackedByAll(cursors, s.Seq) {
+			return nil
+		}
+		out.records++
+		batch = append(batch, *s)
+		if size += 128 + len(s.Value); size > txBytes || len(batch) >= txRecords {
+			return flush(nil)
+		}
+		return nil
+	})
+	if err == nil && (len(batch) > 0 || x.tx == 0) {
+		err = flush(nil)
+	}
+	if err != nil {
+		return out, err
+	}
+	m.end(reserved)
+	out.missing = len(m.ranges)
+	if err := flush(&m); err != nil {
+		return out, err
+	}
+	out.next = l.w.next
+	return out, nil
+}
+
+// above gives the highest sequence that may have been given out by the log
+// that f is of, and the one to go on with.
+func (l *Log) above(f *finding) (reserved, next uint64) {
+	highest := max(f.highest(), l.w.next)
+	if l.w.next > 0 { // this process knows
+		return l.w.next - 1, l.w.next
+	}
+	if l.opt.Reserve != nil {
+		if r, err := l.opt.Reserve.Reserved(); err == nil && r >= highest {
+			return r, r + 1
+		}
+	}
+	if f.certain {
+		return highest, highest + 1
+	}
+	if highest == 0 {
+		n := randomNumber()
+		return n - 1, n
+	}
+	// A file holds fewer records than this.
+	reserved = highest + 1<<24
+	return reserved, reserved + 1
+}
+
+func ackedByAll(cursors map[string]gateway.Cursor, seq uint64) bool {
+	for _, c := range cursors {
+		if !acked(&c, seq) {
+			return false
+		}
+	}
+	return true
+}
+
+// asideStamp is the time for the name of a file that is set aside.
+func (l *Log) asideStamp() string { return asideStamp(l.opt.Clock.Now().Wall) }
+
+func asideStamp(t time.Time) string { return t.UTC().Format("20060102T150405Z") }
+
+// setAsideOther moves away what is no file at all.
+func (l *Log) setAsideOther() error {
+	aside, err := setAside(l.path, l.asideStamp())
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.health.SetAside = aside
+	l.mu.Unlock()
+	l.log.Error("what was in the place of the log's file is not a file; it was set aside", "set_aside", aside)
+	return nil
+}
