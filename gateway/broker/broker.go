@@ -208,13 +208,8 @@ func (b *Broker) housekeep() {
 	for _, s := range b.allSessions() {
 		s.overdue(now)
 		s.purge(now)
-		s.mu.Lock()
-		if s.conn == nil && s.saved && now-s.metaAt >= refreshMeta {
-			s.metaDirty = true
-			s.markDirty()
-		}
-		s.mu.Unlock()
 	}
+	b.noteRemaining(now - refreshMeta)
 	b.retained.expire(now)
 	b.DropDead()
 }

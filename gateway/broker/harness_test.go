@@ -381,6 +381,8 @@ func (r *rig) dial() *client {
 	return r.over(conn)
 }
 
+func newReader(conn net.Conn) *bufio.Reader { return bufio.NewReader(conn) }
+
 func (r *rig) over(conn net.Conn) *client {
 	r.t.Cleanup(func() { _ = conn.Close() })
 	return &client{t: r.t, conn: conn, r: bufio.NewReader(conn)}

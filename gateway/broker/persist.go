@@ -67,6 +67,7 @@ func (b *Broker) keepLoop(ctx context.Context) {
 		case <-b.keep.kick:
 		case <-tick.C:
 		case <-ctx.Done():
+			b.noteRemaining(b.mono())
 			b.keep.mu.Lock()
 			b.keep.stopped = true
 			b.keep.mu.Unlock()
@@ -77,7 +78,19 @@ func (b *Broker) keepLoop(ctx context.Context) {
 	}
 }
 
-// batch is one write, and what has to be undone if it fails.
+// noteRemaining has what is left of each absent session's life written.
+func (b *Broker) noteRemaining(before time.Duration) {
+	for _, s := range b.allSessions() {
+		s.mu.Lock()
+		if s.conn == nil && s.saved && s.metaAt < before {
+			s.metaDirty = true
+			s.markDirty()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// flushing is one write, and what has to be undone if it fails.
 type flushing struct {
 	pairs  map[string][]byte
 	parts  []flushedSession
