@@ -201,7 +201,7 @@ func TestDecodeValues(t *testing.T) {
 	for _, s := range got {
 		text = append(text, fmt.Sprint(string(s.Value), " ", s.Time.Unix()))
 	}
-	const none = -62135596800
+	const none int64 = -62135596800
 	if want := fmt.Sprintf(`[1 %[1]d 2 1465410027 {"a":[3]} %[1]d [4] %[1]d null %[1]d 5 1465410027]`, none); fmt.Sprint(text) != want {
 		t.Errorf("%v\nwant\n%s", text, want)
 	}
