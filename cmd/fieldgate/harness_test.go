@@ -25,7 +25,7 @@ import (
 
 // patience is how long a test waits for what must come. It is no measure of
 // speed: it only ends a test that would hang.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 var (
 	buildOnce sync.Once
@@ -322,7 +322,7 @@ func subscribe(t testing.TB, addr string, args ...string) *subscriber {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	args = append([]string{"-h", host, "-p", port, "-d", "-F", "MSG %r %t %p"}, args...)
-	s := &subscriber{process: spawn(t, exec.Command(need(t, "mosquitto_sub"), args...))}
+	s := &subscriber{process: spawn(t, commandFor(t, "mosquitto_sub", args...))}
 	_, s.next = s.out.await(t, "SUBACK", 0, func(l string) bool { return strings.HasPrefix(l, "Subscribed (mid") })
 	return s
 }
@@ -338,17 +338,6 @@ func (s *subscriber) message() string {
 		return "retained " + rest
 	}
 	return strings.TrimPrefix(line, "0 ")
-}
-
-// messages gives all messages so far without waiting.
-func (s *subscriber) messages() []string {
-	var out []string
-	for _, l := range s.out.snapshot() {
-		if strings.HasPrefix(l, "MSG ") {
-			out = append(out, l[len("MSG 0 "):])
-		}
-	}
-	return out
 }
 
 // publish runs mosquitto_pub and gives its exit status and output.
@@ -399,9 +388,11 @@ func dial(t testing.TB, addr, id string, edit ...func(*mqtt.ClientOptions)) mqtt
 	return c
 }
 
+// commandFor prepares a program of the system; stdbuf has what it prints come
+// line by line, as on a terminal.
 func commandFor(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	return exec.Command(need(t, name), args...)
+	return exec.Command(need(t, "stdbuf"), append([]string{"-oL", need(t, name)}, args...)...)
 }
 
 func mustPublishURL(t testing.TB, url, payload string) {
