@@ -28,28 +28,30 @@ const mostEvicted = 4
 // writer is what the writing goroutine alone touches: that of Run, OpenLog
 // before it and Close after it.
 type writer struct {
-	next    uint64 // sequence that is given out next, also to what is not on disk yet
-	begun   bool   // this process has made its mark in the file
-	reopen  bool   // the file must be opened again before the next attempt
-	deep    bool   // and every page of it be looked at
-	checked time.Time
-	boots   map[uint64]bool // whose ids the active segment holds
-	saved   map[string]gateway.Cursor
-	lost    []lostRange // what is to be announced with the first commit
-	savedAt time.Time   // last commit
-	agedAt  time.Time   // last look for records past MaxAge
-	pause   pause
-	retryAt time.Time
-	deliver chan<- delivery // nil: before and after Run
+	next     uint64 // sequence that is given out next, also to what is not on disk yet
+	begun    bool   // this process has made its mark in the file
+	reopen   bool   // the file must be opened again before the next attempt
+	deep     bool   // and every page of it be looked at
+	checked  time.Time
+	boots    map[uint64]bool // whose ids the active segment holds
+	saved    map[string]gateway.Cursor
+	lost     []lostRange // what is to be announced with the first commit
+	examined time.Time   // when damaged records may be looked for again
+	savedAt  time.Time   // last commit
+	agedAt   time.Time   // last look for records past MaxAge
+	pause    pause
+	retryAt  time.Time
+	deliver  chan<- delivery // nil: before and after Run
 }
 
 // job is what one transaction does.
 type job struct {
 	entries []*pending
-	bad     []uint64 // damaged records to announce
-	begin   bool     // first one of this process
-	free    bool     // drop what everybody has acknowledged
-	saved   []stored // records of a damaged file, with their numbers
+	bad     []uint64          // damaged records to announce
+	healed  map[uint64][]byte // blobs of damaged records that were found elsewhere
+	begin   bool              // first one of this process
+	free    bool              // drop what everybody has acknowledged
+	saved   []stored          // records of a damaged file, with their numbers
 	lost    []lostRange
 }
 
@@ -203,6 +205,9 @@ func (b *build) run(tx *bbolt.Tx) error {
 	if err := b.evict(&tally); err != nil {
 		return err
 	}
+	if err := b.heal(); err != nil {
+		return err
+	}
 	if err := b.announceBad(&tally); err != nil {
 		return err
 	}
@@ -239,7 +244,7 @@ func (b *build) buckets() error {
 	}
 	b.x.epoch++
 	if after := b.x.next - 1; b.w.next > b.x.next {
-		b.x.jumps = addJump(b.x.jumps, after, b.w.next)
+		b.x.jumps = addJump(b.x.jumps, after, b.w.next, b.x.first)
 		b.x.next = b.w.next
 		if len(b.x.segments) == 0 {
 			b.x.first, b.x.head = b.x.next, b.x.next-1
@@ -299,7 +304,7 @@ func (b *build) add(seq uint64, r *gateway.Record) error {
 		}
 	}
 	if seq > b.x.next {
-		b.x.jumps = addJump(b.x.jumps, b.x.next-1, seq)
+		b.x.jumps = addJump(b.x.jumps, b.x.next-1, seq, b.x.first)
 	}
 	b.x.next, b.x.head = max(b.x.next, seq+1), max(b.x.head, seq)
 	return nil

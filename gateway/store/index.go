@@ -205,6 +205,24 @@ func (x *index) find(from uint64) int {
 	return i
 }
 
+// missing gives the numbers from from to to that records were given, at most
+// most of them.
+func (x *index) missing(from, to uint64, most int) (seqs []uint64) {
+	from = max(from, x.first)
+	if len(x.jumps) == maxJumps { // what is known of jumps may begin there
+		from = max(from, x.jumps[0].after)
+	}
+	for seq := from; seq <= to && len(seqs) < most; seq++ {
+		i := slices.IndexFunc(x.jumps, func(j jump) bool { return j.after < seq && seq < j.next })
+		if i >= 0 {
+			seq = x.jumps[i].next - 1
+			continue
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs
+}
+
 func cloneCursors(m map[string]gateway.Cursor) map[string]gateway.Cursor {
 	c := maps.Clone(m)
 	for k, v := range c {

@@ -186,7 +186,7 @@ func OpenReader(path string) (*Reader, error) {
 		r.damage = fmt.Errorf("%w: empty", ErrDamaged)
 		return r, nil
 	}
-	if r.damage = checkFile(f, true); r.damage == nil {
+	if r.damage = checkRecords(f); r.damage == nil {
 		r.damage = r.open()
 	}
 	switch {
@@ -201,6 +201,34 @@ func OpenReader(path string) (*Reader, error) {
 		return nil, fmt.Errorf("store: open log: %w", err)
 	}
 	return r, nil
+}
+
+// checkRecords checks a whole file, the records included.
+func checkRecords(f *os.File) error {
+	if err := checkFile(f, true); err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := openPages(f, st.Size())
+	if err != nil {
+		return err
+	}
+	bad := 0
+	err = p.checkTree(true, func(bucket []byte, e element) error {
+		if len(bucket) == nameSize {
+			if _, err := readRecord(e.key, e.value, 0); err != nil {
+				bad++
+			}
+		}
+		return nil
+	})
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%w: the checksums of %d records do not match", ErrDamaged, bad)
+	}
+	return err
 }
 
 func (r *Reader) open() error {

@@ -163,7 +163,9 @@ func (o *Options) sizing() sizing {
 // wants says whether the uplink is sent r.
 func (l *Log) wants(uplink string, r *gateway.Record) bool {
 	switch r.Kind {
-	case gateway.KindGap, gateway.KindMessage:
+	case gateway.KindGap:
+		return r.Uplink == uplink
+	case gateway.KindMessage:
 		if r.Uplink != uplink {
 			return false
 		}

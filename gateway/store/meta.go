@@ -127,9 +127,11 @@ func decodeState(body []byte) (state, error) {
 	return s, f.end()
 }
 
-// addJump notes that the numbering goes from after straight to next.
-func addJump(js []jump, after, next uint64) []jump {
-	js = append(slices.Clone(js), jump{after, next})
+// addJump notes that the numbering goes from after straight to next. Jumps
+// below first are of no use any more.
+func addJump(js []jump, after, next, first uint64) []jump {
+	js = slices.DeleteFunc(slices.Clone(js), func(j jump) bool { return j.next <= first })
+	js = append(js, jump{after, next})
 	if len(js) > maxJumps {
 		js = js[len(js)-maxJumps:]
 	}

@@ -50,8 +50,9 @@ type Options struct {
 	// another name is dropped.
 	Uplinks []string
 	// Filter says whether an uplink is sent r; used for backlogs and gaps
-	// only. Nil: everything but commands that came from it, gaps of others and
-	// messages for others. It must not block nor call the log.
+	// only. It is not asked about what came down from that uplink, messages and
+	// gaps of others, which it is not sent, nor about its own gaps, which it
+	// is. Nil: it is sent all the rest. It must not block nor call the log.
 	Filter func(uplink string, r *gateway.Record) bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -92,31 +93,41 @@ func (l *Log) readSome(from uint64, maxRecords, maxBytes int, all *[]uint64) (ou
 		if all != nil {
 			*all = nil
 		}
+		missing := func(from, to uint64) {
+			for _, seq := range x.missing(from, min(to, x.head), maxRecords) {
+				if !x.bad[seq] {
+					bad = append(bad, seq)
+				}
+				if all != nil {
+					*all = append(*all, seq)
+				}
+			}
+		}
 		for i := x.find(from); i < len(x.segments); i++ {
-			b := tx.Bucket(seqKey(x.segments[i].base))
+			seg := &x.segments[i]
+			b := tx.Bucket(seqKey(seg.base))
 			if b == nil {
 				continue // dropped since x was made
 			}
+			from = max(from, seg.base) // what is expected next
 			c := b.Cursor()
 			for k, v := c.Seek(seqKey(from)); k != nil; k, v = c.Next() {
-				if after = seqOf(k); len(out) > 0 && (len(out) >= maxRecords || bytes >= maxBytes) || len(bad) > maxRecords {
+				if len(out) > 0 && (len(out) >= maxRecords || bytes >= maxBytes) || len(bad) > maxRecords {
+					after = from
 					return nil
 				}
 				s, err := readRecord(k, v, x.id)
-				if err != nil {
-					seq := seqOf(k)
-					if !x.bad[seq] {
-						bad = append(bad, seq)
-					}
-					if all != nil {
-						*all = append(*all, seq)
-					}
-					continue
+				if err != nil || s.Seq < from {
+					continue // and so it is missing
 				}
+				missing(from, s.Seq-1)
+				from = s.Seq + 1
 				l.clocks.complete(&s)
 				out = append(out, s.Record)
 				bytes += len(v)
 			}
+			missing(from, seg.last)
+			from = max(from, seg.last+1)
 		}
 		after = 0
 		return nil
@@ -135,12 +146,12 @@ func (l *Log) report(bad []uint64) {
 	for _, s := range l.suspect {
 		known[s] = true
 	}
-	for _, s := range bad {
-		if !known[s] {
-			l.suspect = append(l.suspect, s)
-		}
+	bad = slices.DeleteFunc(bad, func(seq uint64) bool { return known[seq] })
+	if len(bad) == 0 {
+		return
 	}
-	l.log.Error("records whose checksum fails", "count", len(bad), "first", bad[0])
+	l.log.Error("records are damaged or missing", "count", len(bad), "first", bad[0])
+	l.suspect = append(l.suspect, bad...)
 	l.poke()
 }
 

@@ -175,11 +175,14 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 		return wait <= 0
 	}
 	switch {
-	case l.urgent > 0 || l.bytes > txBytes || len(l.suspect) > 0 || l.w.reopen || l.file == nil:
+	case l.urgent > 0 || l.bytes > txBytes || l.w.reopen || l.file == nil:
 		return true, 0
 	case len(l.queue) > 0 && at(l.queue[0].came.Add(l.opt.CommitEvery)):
 		return true, 0
 	case l.moved && at(l.w.savedAt.Add(l.opt.CursorEvery)):
+		return true, 0
+	}
+	if len(l.suspect) > 0 && at(l.w.examined) {
 		return true, 0
 	}
 	x := l.index.Load()
@@ -200,14 +203,12 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 func (l *Log) attempt() {
 	l.mu.Lock()
 	batch := l.take()
-	j := job{entries: batch, bad: l.suspect}
-	l.suspect = nil
 	l.mu.Unlock()
-	err := l.writeUnlessEmpty(j)
+	err := l.examine()
+	if err == nil {
+		err = l.writeUnlessEmpty(job{entries: batch})
+	}
 	if err != nil {
-		l.mu.Lock()
-		l.suspect = append(j.bad, l.suspect...)
-		l.mu.Unlock()
 		l.fail(err)
 		l.stall(err)
 		return
@@ -220,7 +221,7 @@ func (l *Log) attempt() {
 // writeUnlessEmpty spares the commit if there is nothing to write.
 func (l *Log) writeUnlessEmpty(j job) error {
 	l.mu.Lock()
-	empty := l.failing == nil && !l.moved && len(j.bad) == 0
+	empty := l.failing == nil && !l.moved
 	l.mu.Unlock()
 	for _, p := range j.entries {
 		empty = empty && len(p.Records) == 0
@@ -345,14 +346,12 @@ func (l *Log) Close() error {
 	for err == nil {
 		l.mu.Lock()
 		batch := l.take()
-		j := job{entries: batch, bad: l.suspect}
-		l.suspect = nil
-		rest := len(batch) > 0 || l.moved || len(j.bad) > 0
+		rest := len(batch) > 0 || l.moved
 		l.mu.Unlock()
 		if !rest {
 			break
 		}
-		if err = l.writeUnlessEmpty(j); err == nil {
+		if err = l.writeUnlessEmpty(job{entries: batch}); err == nil {
 			l.remove(len(batch))
 			l.deliver(delivery{entries: batch})
 		}
