@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -363,6 +364,21 @@ func TestGateGivesUpWithContext(t *testing.T) {
 		b.want(b.ann("192.0.2.7:1", "wrong"), ErrBadCredentials)
 	}
 	b.want(b.Check(ctx, "192.0.2.8:1", "ann", []byte("wrong"), annHash, true), ErrBusy)
+}
+
+// The memory of a hash is not kept.
+func TestGateGivesMemoryBack(t *testing.T) {
+	g := NewGate(GateOptions{}) // hashes of 19 MiB
+	for i := range 3 {
+		if err := g.Check(t.Context(), "192.0.2.1:1", fmt.Sprint(i), []byte("guess"), "", false); !errors.Is(err, ErrBadCredentials) {
+			t.Fatal(err)
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if held := m.HeapSys - m.HeapReleased; held > 16<<20 {
+			t.Errorf("%d MiB held after %d hashes", held>>20, i+1)
+		}
+	}
 }
 
 func TestSleepEndsWithContext(t *testing.T) {

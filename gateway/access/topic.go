@@ -89,6 +89,9 @@ func (p pattern) overlaps(filter string) bool {
 	if filter == "" || p.text == "" || (filter[0] == '$') != (p.text[0] == '$') {
 		return false // a first level with a wildcard never stands for '$...'
 	}
+	if p.text == "/#" && filter == "+" || p.text == "+" && filter == "/#" {
+		return false // only the empty topic, which nobody can publish to
+	}
 	pr, pm := p.text, true
 	fr, fm := filter, true
 	for pm && fm {

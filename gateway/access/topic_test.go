@@ -78,7 +78,7 @@ func TestFiltersOverlap(t *testing.T) {
 		{"a", "a", true}, {"a", "b", false}, {"#", "#", true}, {"a/#", "a", true}, {"a/#", "+", true},
 		{"a/#", "b/#", false}, {"a/+", "+/b", true}, {"a/+/c", "a/b/#", true}, {"a/+", "a", false},
 		{"a/+", "a/b/c", false}, {"#", "$SYS/a", false}, {"+/a", "$SYS/a", false}, {"$SYS/#", "$SYS/+/x", true},
-		{"$SYS/#", "#", false}, {"a/b/#", "a", false}, {"a/b/#", "a/+", true}, {"+/b/+", "a/+/c", true}, {"+/b", "+/c", false},
+		{"$SYS/#", "#", false}, {"/#", "+", false}, {"/#", "+/+", true}, {"a/b/#", "a", false}, {"a/b/#", "a/+", true}, {"+/b/+", "a/+/c", true}, {"+/b", "+/c", false},
 	}
 	for _, c := range cases {
 		if got := FiltersOverlap(c.a, c.b); got != c.want {
