@@ -49,8 +49,9 @@ type Broker struct {
 	closed    bool // no connection is let in any more
 	listeners []*listener
 	conns     map[*conn]bool
-	waiting   int // connections from which CONNECT has not come
-	loggingIn int // connections between CONNECT and being let in
+	vacancy   chan struct{} // of 1: there may be room for a connection; used without mu
+	waiting   int           // connections from which CONNECT has not come
+	loggingIn int           // connections between CONNECT and being let in
 	online    int
 	onlineMax int
 	seq       uint64
@@ -102,6 +103,7 @@ func New(cfg Config) (*Broker, error) {
 		conns:    map[*conn]bool{},
 		sessions: map[string]*session{},
 		slots:    map[string]*slot{},
+		vacancy:  make(chan struct{}, 1),
 		// Serve is never called: mochi's listeners, its event loop and its $SYS
 		// stay asleep. Its log would show whole packets.
 		server: mqtt.New(&mqtt.Options{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"fieldgate/gateway"
@@ -112,26 +113,26 @@ func (l *Limits) setDefaults() {
 
 func (l *Limits) check() error {
 	var errs []error
-	positive := func(name string, v int64) {
-		if v < 0 {
-			errs = append(errs, fmt.Errorf("%s is negative", name))
+	within := func(name string, v, least, most int) {
+		if v < least || v > most {
+			errs = append(errs, fmt.Errorf("%s is %d, not %d to %d", name, v, least, most))
 		}
 	}
-	positive("ConnectTimeout", int64(l.ConnectTimeout))
-	positive("WriteTimeout", int64(l.WriteTimeout))
-	positive("Clients", int64(l.Clients))
-	positive("Pending", int64(l.Pending))
-	positive("QueueMessages", int64(l.QueueMessages))
-	positive("QueueBytes", int64(l.QueueBytes))
-	if l.ReceiveMaximum < 1 || l.ReceiveMaximum > 65535 {
-		errs = append(errs, errors.New("ReceiveMaximum must be 1 to 65,535"))
+	for name, v := range map[string]int{"Clients": l.Clients, "Pending": l.Pending, "Sessions": l.Sessions,
+		"ConnectSize": l.ConnectSize, "WriteBuffer": l.WriteBuffer, "QueueMessages": l.QueueMessages, "QueueBytes": l.QueueBytes,
+		"QueueTotal": l.QueueTotal, "Filters": l.Filters, "FiltersTotal": l.FiltersTotal, "TopicBytes": l.TopicBytes,
+		"TopicLevels": l.TopicLevels, "ClientID": l.ClientID} {
+		within(name, v, 1, math.MaxInt)
 	}
-	if l.Window < 1 || l.Window > 65535 {
-		errs = append(errs, errors.New("Window must be 1 to 65,535"))
+	for name, d := range map[string]time.Duration{"ConnectTimeout": l.ConnectTimeout, "WriteTimeout": l.WriteTimeout,
+		"SessionExpiry": l.SessionExpiry, "FlushEvery": l.FlushEvery, "ShutdownTimeout": l.ShutdownTimeout} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s is %v", name, d))
+		}
 	}
-	if l.PacketSize < 1024 || l.PacketSize > 256<<20 {
-		errs = append(errs, errors.New("PacketSize must be 1 KiB to 256 MiB"))
-	}
+	within("ReceiveMaximum", l.ReceiveMaximum, 1, 65535)
+	within("Window", l.Window, 1, 65535)
+	within("PacketSize", l.PacketSize, 1024, 256<<20)
 	return errors.Join(errs...)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,10 +54,11 @@ type conn struct {
 	closed    chan struct{} // closed when closing is set
 	flushed   chan struct{} // closed when the flusher has ended
 
-	seq     uint64   // of acceptance
-	present bool     // the session was there before
-	asked   hello    // what CONNECT said
-	sess    *session // set by the handshake
+	seq     uint64    // of acceptance
+	since   time.Time // when reading began; under the broker's lock
+	present bool      // the session was there before
+	asked   hello     // what CONNECT said
+	sess    *session  // set by the handshake
 	client  atomic.Pointer[mqtt.Client]
 	acks    acks                // publishes of this client on their way
 	unkept  atomic.Bool         // a publish was left unacknowledged because of the disk
@@ -185,7 +187,7 @@ func violationReason(v *Violation) string {
 
 // goodbye sends DISCONNECT to a client that understands it.
 func (c *conn) goodbye(code byte, reason string) {
-	if c.version != 5 || !c.established.Load() {
+	if !c.established.Load() || c.version != 5 { // in this order: version is settled then
 		return
 	}
 	_, _ = c.Write(shortPacket(packets.Disconnect<<4, code, reason))
@@ -194,7 +196,7 @@ func (c *conn) goodbye(code byte, reason string) {
 // shortPacket builds a DISCONNECT of MQTT 5 with a reason string.
 func shortPacket(header, code byte, reason string) []byte {
 	if len(reason) > 100 {
-		reason = reason[:100]
+		reason = strings.ToValidUTF8(reason[:100], "")
 	}
 	if reason == "" {
 		return []byte{header, 1, code}

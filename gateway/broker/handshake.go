@@ -68,7 +68,7 @@ func (c *conn) receiveConnect() (*hello, error) {
 		return nil, &refusal{0, 0, "not_connect", "the first packet is not CONNECT"}
 	}
 	if name, level, ok := versionOf(body); ok && !spoken(name, level) && (name == "MQTT" || name == "MQIsdp") {
-		if level >= 5 {
+		if level >= 5 && level < 0x80 { // the high bit is a bridge of 3.1.1 that will try again without
 			c.version = 5
 		}
 		return nil, &refusal{codeVersion, 1, "version", fmt.Sprintf("protocol level %d", level)}
@@ -154,11 +154,11 @@ func (c *conn) login(ctx context.Context, h *hello) (access.Subject, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.b.limits.ConnectTimeout)
 	defer cancel()
 	s, err := c.b.access.Login(ctx, c.remote, h.user, h.password, h.passwordGiven)
-	switch {
-	case err == nil && (s.System || s.User != "" && s.Key == "" && len(h.password) == 0):
+	if err == nil && (s.System || s.User != "" && s.Key == "" && len(h.password) == 0) {
 		// Whatever the accounts say: nobody is somebody without a password.
 		err = access.ErrBadCredentials
-		fallthrough
+	}
+	switch {
 	case errors.Is(err, access.ErrBadCredentials):
 		if h.user == "" && !h.passwordGiven {
 			return s, &refusal{codeNotAuthorized, 5, "anonymous", "a user name is needed"}

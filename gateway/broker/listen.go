@@ -96,48 +96,82 @@ func (b *Broker) accepting(l *listener) {
 	}
 }
 
-// welcome serves a connection in a goroutine of its own, if there is room for
-// one more that has not been let in.
+// pendingGrace is how long a connection may be silent before it has to make
+// room for another; vacancyWait, how long another waits for room.
+const (
+	pendingGrace = 100 * time.Millisecond
+	vacancyWait  = time.Second
+)
+
+// welcome serves a connection in a goroutine of its own. While there is no room
+// for one more that has not been let in it waits, and with it those who come
+// later.
 func (b *Broker) welcome(raw net.Conn, kind string) {
-	c := b.enter(raw, kind)
-	if c == nil {
-		_ = raw.Close()
-		return
+	deadline := time.Now().Add(vacancyWait)
+	for {
+		c, again := b.enter(raw, kind)
+		if c != nil {
+			go b.serve(c)
+			return
+		}
+		if again == 0 || time.Now().After(deadline) {
+			b.count.refused.add("pending")
+			_ = raw.Close()
+			return
+		}
+		t := time.NewTimer(again)
+		select {
+		case <-b.vacancy:
+		case <-t.C:
+		case <-b.ctx.Done():
+		}
+		t.Stop()
 	}
-	go b.serve(c)
 }
 
-// enter registers a new connection; nil if there is no room. If too many wait,
-// the one that has been silent for longest goes: whoever connects and says
-// nothing does not lock others out.
-func (b *Broker) enter(raw net.Conn, kind string) *conn {
+// enter registers a new connection; nil if there is no room, and after what
+// time there may be some, 0 for never. If too many wait, the one that has been
+// silent for longest goes: whoever connects and says nothing does not lock
+// others out.
+func (b *Broker) enter(raw net.Conn, kind string) (c *conn, again time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil
+		return nil, 0
 	}
 	if b.waiting+b.loggingIn >= b.limits.Pending {
 		var oldest *conn
 		for c, silent := range b.conns {
-			if silent && (oldest == nil || c.seq < oldest.seq) {
+			if silent && !c.since.IsZero() && (oldest == nil || c.since.Before(oldest.since)) {
 				oldest = c
 			}
 		}
-		b.count.refused.add("pending")
 		if oldest == nil {
-			return nil // all of them are being looked at
+			return nil, pendingGrace // all of them are being looked at
 		}
+		if age := time.Since(oldest.since); age < pendingGrace {
+			return nil, pendingGrace - age
+		}
+		b.count.refused.add("pending")
 		b.conns[oldest] = false
 		b.waiting--
 		oldest.abort()
 	}
 	b.seq++
-	c := newConn(b, raw, kind)
+	c = newConn(b, raw, kind)
 	c.seq = b.seq
 	b.conns[c] = true
 	b.waiting++
 	b.wg.Add(1)
-	return c
+	return c, 0
+}
+
+// vacant tells welcome that there may be room.
+func (b *Broker) vacant() {
+	select {
+	case b.vacancy <- struct{}{}:
+	default:
+	}
 }
 
 // heard notes that CONNECT came. False: the connection had to make room.
@@ -163,6 +197,7 @@ func (b *Broker) admitted() bool {
 	b.loggingIn--
 	b.online++
 	b.onlineMax = max(b.onlineMax, b.online)
+	b.vacant()
 	return true
 }
 
@@ -182,11 +217,15 @@ func (b *Broker) serve(c *conn) {
 			b.waiting--
 		}
 		delete(b.conns, c)
+		b.vacant()
 		b.mu.Unlock()
 		<-c.flushed
 	}()
 	go c.flush()
 	defer b.caught("connection")
+	b.mu.Lock()
+	c.since = time.Now()
+	b.mu.Unlock()
 	_ = c.raw.SetDeadline(time.Now().Add(b.limits.ConnectTimeout))
 	h, err := c.receiveConnect()
 	if err == nil && !b.heard(c) {

@@ -2,8 +2,11 @@ package broker
 
 import (
 	"bufio"
+	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,4 +106,41 @@ func TestMosquittoClients(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Mosquitto bridge greets with a protocol level of its own, and 3.1.1 if that
+// is not understood.
+func TestMosquittoBridge(t *testing.T) {
+	r := start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := l.Addr().String()
+	_ = l.Close()
+	_, port, _ := net.SplitHostPort(there)
+	conf := filepath.Join(t.TempDir(), "bridge.conf")
+	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nconnection b\naddress %s\nrestart_timeout 1\ntopic plain/# both 1\n", port, r.addr)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path := "/usr/sbin/mosquitto"
+	if p, err := exec.LookPath("mosquitto"); err == nil {
+		path = p
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("mosquitto is not installed")
+	}
+	cmd := exec.Command(path, "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	r.eventually("the bridge subscribes", func() bool { return r.Stats().Subscriptions > 0 })
+	out := r.connect(who{id: "out"})
+	out.subscribe(1, "plain/up")
+	if out, err := mosquitto(t, "mosquitto_pub", "-h", "127.0.0.1", "-p", port, "-t", "plain/up", "-m", "x", "-q", "1").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out.wantPublish("plain/up", "x")
 }

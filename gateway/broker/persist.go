@@ -130,10 +130,8 @@ func (b *Broker) write(dirty []*session) error {
 		return nil
 	}
 	f := flushing{pairs: map[string][]byte{}}
-	for _, ended := range []bool{true, false} { // a new session may have taken an ended one's key
-		for _, s := range dirty {
-			f.collect(s, ended)
-		}
+	for _, s := range dirty {
+		f.collect(s)
 	}
 	b.retained.collect(&f, b.mono())
 	if len(f.pairs) == 0 {
@@ -147,12 +145,9 @@ func (b *Broker) write(dirty []*session) error {
 }
 
 // collect adds what of s has to be written, as if it were written.
-func (f *flushing) collect(s *session, ended bool) {
+func (f *flushing) collect(s *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended != ended || !s.listed {
-		return
-	}
 	s.listed = false
 	part := flushedSession{sess: s, gone: s.gone}
 	s.gone = nil
@@ -161,7 +156,10 @@ func (f *flushing) collect(s *session, ended bool) {
 	}
 	if !s.persistent() {
 		if s.saved {
-			f.pairs[prefixSession+s.key] = nil
+			// Unless a new session has the key: the order of a list does not matter.
+			if key := prefixSession + s.key; f.pairs[key] == nil {
+				f.pairs[key] = nil
+			}
 			s.saved = false
 		}
 		s.eachOutgoing(func(o *outgoing) {

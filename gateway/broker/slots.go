@@ -24,6 +24,9 @@ func (b *Broker) claim(c *conn, key string) error {
 		b.slots[key] = sl
 	}
 	sl.users++
+	if sl.latest != nil && sl.latest != sl.holder {
+		sl.latest.supersede() // it waits, and need not any more
+	}
 	sl.latest = c
 	for sl.holder != nil {
 		old, free := sl.holder, sl.free
@@ -38,7 +41,7 @@ func (b *Broker) claim(c *conn, key string) error {
 			err = errSlowTakeover
 		}
 		b.mu.Lock()
-		if err == nil && sl.latest != c {
+		if sl.latest != c {
 			err = errSuperseded
 		}
 		if err != nil {
