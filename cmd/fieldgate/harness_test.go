@@ -292,8 +292,8 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 	need(t, "mosquitto")
 	dir := t.TempDir()
 	m := &mosquitto{t: t, port: freePort(t), conf: filepath.Join(dir, "mosquitto.conf")}
-	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"+
-		"persistence true\npersistence_location %s/\nautosave_interval 1\nuser root\n%s\n", m.port, dir, strings.Join(extra, "\n"))
+	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\n"+
+		"persistence true\npersistence_location %s/\nautosave_interval 0\nuser root\n%s\n", m.port, dir, strings.Join(extra, "\n"))
 	if err := os.WriteFile(m.conf, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
