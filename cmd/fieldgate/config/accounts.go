@@ -159,7 +159,8 @@ func (c *Config) rule(t *table) {
 	c.Access.ACL = append(c.Access.ACL, rule)
 }
 
-// known reports a user that nobody declared.
+// known warns of a user that the file does not declare: it may be an account
+// made at run time, or a slip that gives rights to nobody.
 func (c *Config) known(v value, name string) {
 	names := make([]string, len(c.Access.Users))
 	for i, u := range c.Access.Users {
@@ -168,11 +169,11 @@ func (c *Config) known(v value, name string) {
 		}
 		names[i] = u.Name
 	}
-	remedy := "add the user to access.users"
+	remedy := "add the user to access.users, or make the account with fieldgate user add"
 	if near := nearest(name, names); near != "" {
 		remedy = "did you mean " + near + "? Or " + remedy
 	}
-	v.mistake(fmt.Sprintf("there is no user %.40q", name), remedy)
+	v.warn(fmt.Sprintf("there is no user %.40q in this file", name), remedy)
 }
 
 // unique reports a name that is there already; first holds the line of each.

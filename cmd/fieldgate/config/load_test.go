@@ -245,3 +245,22 @@ func TestSecretsHide(t *testing.T) {
 		t.Error("an empty secret looks like one")
 	}
 }
+
+// TestUnknownUserIsAWarning: accounts may be made at run time, so a user that
+// the file does not declare is worth a word, but no reason not to start.
+func TestUnknownUserIsAWarning(t *testing.T) {
+	c, err := Parse("x.yaml", []byte("access:\n  users:\n    - {name: ann, password_hash: \"\"}\ndevices:\n  - {id: D, owner: an, share: [{user: bob, can: [view]}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, w := range c.Warnings {
+		said = append(said, w.Error())
+	}
+	all := strings.Join(said, "\n")
+	for _, want := range []string{`x.yaml:5:20: devices[0].owner: there is no user "an" in this file; did you mean ann?`, `share[0].user: there is no user "bob" in this file`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no warning %q in:\n%s", want, all)
+		}
+	}
+}
