@@ -138,8 +138,8 @@ type Config struct {
 	// the clock is unset, because a time source usually follows the network.
 	// Default 30 s; negative: not at all.
 	ClockWait time.Duration
-	// DeadLetter gets each record that the cloud refuses for ever, and why. It
-	// must not block. May be nil.
+	// DeadLetter gets each record that the cloud refuses for ever (or that can
+	// never be sent), and why. It must not block. Nil: they are logged.
 	DeadLetter func(gateway.Record, error)
 	// OnState is called with each change of Connected, DownConnected or
 	// LastError, one call at a time. It must not block. May be nil.

@@ -42,7 +42,7 @@ type conn struct {
 	busy    int // bytes being written now
 	err     error
 	closing bool
-	ended   func(cause error) // called once, by abort
+	ended   func(cause error) // called once, by abort, with mu held
 	flushed chan struct{}     // the writing goroutine has ended
 }
 

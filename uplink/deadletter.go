@@ -294,9 +294,10 @@ func (u *Uplink) alone(ctx context.Context, s *session, rec gateway.Record) erro
 // deadLetter sets a record aside.
 func (u *Uplink) deadLetter(rec gateway.Record, why error) {
 	u.counts.deadLettered.Add(1)
-	u.log.Error("record set aside", "record", rec.ID(u.cfg.GatewayID), "kind", rec.Kind, "bytes", len(rec.Value), "why", why)
 	if u.cfg.DeadLetter != nil {
 		u.cfg.DeadLetter(rec, why)
+	} else {
+		u.log.Error("record set aside", "record", rec.ID(u.cfg.GatewayID), "kind", rec.Kind, "bytes", len(rec.Value), "err", why)
 	}
 	u.advance(gateway.Range{From: rec.Seq, To: rec.Seq})
 	u.Refresh()

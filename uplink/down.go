@@ -24,7 +24,6 @@ var errFlood = errors.New("more messages from the cloud than can be handled")
 func (u *Uplink) runDown(ctx context.Context) {
 	again := retries{backoff: u.cfg.Backoff, rand: u.cfg.Rand}
 	d := down{u: u, held: map[string]byte{}, seen: map[string]handled{}}
-	u.echoes.listen(u.downFilters())
 	for ctx.Err() == nil {
 		var lasted time.Duration
 		inbox := make(chan mqtt.Message, inboxMessages)

@@ -43,6 +43,11 @@ type drain struct {
 func (u *Uplink) drain(ctx context.Context, s *session) error {
 	read, stop := context.WithCancel(ctx)
 	d := &drain{u: u, s: s, lane: newLane(s, u.cfg.Window)}
+	for seq := range u.abandoned {
+		if !u.unsent(seq) {
+			delete(u.abandoned, seq)
+		}
+	}
 	if u.cfg.CatchUp == Ordered {
 		d.live.ranges = u.missing(endless)
 	} else {

@@ -104,8 +104,8 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		c := newConn(raw, func(cause error) {
 			time.AfterFunc(lostGrace, func() { s.fail(cause) })
 		})
-		handshake = context.AfterFunc(ctx, func() { c.abort(ctx.Err()) })
 		s.conn = c
+		handshake = context.AfterFunc(ctx, func() { c.abort(ctx.Err()) })
 		return c, nil
 	})
 	s.client = mqtt.NewClient(opts)

@@ -123,18 +123,27 @@ func (u *Uplink) Backlog() (records uint64, oldest time.Time) {
 	if u.cfg.Backlog != nil {
 		return u.cfg.Backlog()
 	}
-	head := u.cfg.Log.Head()
-	u.mu.Lock()
-	records = u.acked.count(head)
-	missing := u.acked.missing(head)
-	u.mu.Unlock()
-	if len(missing) == 0 {
+	records, first := u.behind()
+	if records == 0 {
 		return 0, time.Time{}
 	}
-	if recs, err := u.cfg.Log.Read(missing[0].From, 1, 1); err == nil && len(recs) > 0 {
+	if recs, err := u.cfg.Log.Read(first, 1, 1); err == nil && len(recs) > 0 {
 		oldest = recs[0].At
 	}
 	return records, oldest
+}
+
+// behind is how many records are not acknowledged, and the sequence to look for
+// the first of them at (unless Config.Backlog counts).
+func (u *Uplink) behind() (records, first uint64) {
+	if u.cfg.Backlog != nil {
+		records, _ = u.cfg.Backlog()
+		return records, 0
+	}
+	head := u.cfg.Log.Head()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.acked.count(head), u.acked.Next
 }
 
 // news reports whether now is worth saying after before, when the last words

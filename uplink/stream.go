@@ -82,10 +82,9 @@ func readRange(ctx context.Context, log Log, r gateway.Range, records, size int,
 		case n == len(c.recs) && n > 0: // there may be more in r
 			c.To = c.recs[n-1].Seq
 		case n == 0 && r.To == endless:
-			if log.Wait(ctx, max(head, r.From-1)) != nil {
-				return false
+			if c.err = log.Wait(ctx, max(head, r.From-1)); c.err == nil {
+				continue
 			}
-			continue
 		}
 		c.recs = c.recs[:n]
 		select {

@@ -62,7 +62,7 @@ type State struct {
 	Resent       uint64 // of those sent, publishes that an earlier connection had sent already
 	DeadLettered uint64 // records set aside because the cloud refuses them
 	InFlight     int    // sent and not acknowledged
-	Backlog      uint64 // sequence numbers on disk that are not acknowledged
+	Backlog      uint64 // records on disk that are not acknowledged
 
 	Commands  uint64 // commands and changes taken over from the cloud
 	Forwarded uint64 // messages taken over from the cloud by Forward rules
@@ -79,7 +79,7 @@ func New(cfg Config) (*Uplink, error) {
 		cfg: cfg,
 		enc: encoder{name: cfg.Name, gatewayID: cfg.GatewayID, dialect: cfg.Dialect,
 			ids: cfg.IDs, filter: cfg.Filter, forward: cfg.Forward},
-		log:     cfg.Logger.With("uplink", cfg.Name),
+		log:     cfg.Logger,
 		refresh: make(chan struct{}, 1),
 		devices: make(chan struct{}, 1),
 		state:   State{Name: cfg.Name},
@@ -98,9 +98,10 @@ func (u *Uplink) Name() string { return u.cfg.Name }
 // Run keeps the uplink going until ctx ends, and returns nil then. It stops
 // cleanly within a few seconds: what is in flight gets a moment to be
 // acknowledged, the retained status becomes offline, both connections are
-// closed politely.
+// closed politely. It is called once.
 func (u *Uplink) Run(ctx context.Context) error {
 	u.loadCursor()
+	u.echoes.listen(u.downFilters())
 	var loops sync.WaitGroup
 	loops.Go(func() { u.runData(ctx) })
 	if u.listens() {
@@ -130,8 +131,8 @@ func kick(c chan struct{}) {
 func (u *Uplink) State() State {
 	u.mu.Lock()
 	s := u.state
-	s.Backlog = u.acked.count(u.cfg.Log.Head())
 	u.mu.Unlock()
+	s.Backlog, _ = u.behind()
 	s.Sent, s.Acked = u.counts.sent.Load(), u.counts.acked.Load()
 	s.Resent, s.DeadLettered = u.counts.resent.Load(), u.counts.deadLettered.Load()
 	s.InFlight = int(u.counts.inFlight.Load())
