@@ -172,9 +172,16 @@ func (k checker) connect(p *parser) error {
 	return nil
 }
 
+// bridgeBit in the protocol level says that the client is a bridge (Mosquitto
+// and RSMB send it).
+const bridgeBit = 0x80
+
 // spoken says whether name and level of a CONNECT are a version of MQTT that
 // is understood here.
 func spoken(name string, level byte) bool {
+	if level != 5|bridgeBit {
+		level &^= bridgeBit
+	}
 	return name == "MQIsdp" && level == 3 || name == "MQTT" && (level == 4 || level == 5)
 }
 

@@ -23,6 +23,7 @@ type hello struct {
 	version        byte
 	clientID       string
 	assigned       bool // clientID was made here
+	bridge         bool // what it publishes does not come back to it, and it sees the retain flag
 	clean          bool
 	expiry         time.Duration // of the session, as asked
 	keepAlive      uint16        // seconds
@@ -68,7 +69,7 @@ func (c *conn) receiveConnect() (*hello, error) {
 		return nil, &refusal{0, 0, "not_connect", "the first packet is not CONNECT"}
 	}
 	if name, level, ok := versionOf(body); ok && !spoken(name, level) && (name == "MQTT" || name == "MQIsdp") {
-		if level >= 5 && level < 0x80 { // the high bit is a bridge of 3.1.1 that will try again without
+		if level >= 5 && level&bridgeBit == 0 {
 			c.version = 5
 		}
 		return nil, &refusal{codeVersion, 1, "version", fmt.Sprintf("protocol level %d", level)}
@@ -84,8 +85,14 @@ func (c *conn) receiveConnect() (*hello, error) {
 	if err := pk.ConnectDecode(bytes.Clone(body)); err != nil {
 		return nil, &refusal{codeMalformed, 0, "bad_packet", err.Error()}
 	}
+	bridge := pk.ProtocolVersion&bridgeBit != 0
+	pk.ProtocolVersion &^= bridgeBit
 	c.version = pk.ProtocolVersion
-	return c.b.readHello(&pk)
+	h, err := c.b.readHello(&pk)
+	if err == nil {
+		h.bridge = bridge
+	}
+	return h, err
 }
 
 // versionOf reads protocol name and level, if they are there.

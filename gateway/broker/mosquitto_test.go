@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mochi-mqtt/server/v2/packets"
+
 	"fieldgate/gateway"
 )
 
@@ -108,8 +110,8 @@ func TestMosquittoClients(t *testing.T) {
 	}
 }
 
-// A Mosquitto bridge greets with a protocol level of its own, and 3.1.1 if that
-// is not understood.
+// A Mosquitto bridge greets with a protocol level of its own. What it publishes
+// does not come back to it, and it learns what is retained.
 func TestMosquittoBridge(t *testing.T) {
 	r := start(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -143,4 +145,11 @@ func TestMosquittoBridge(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	out.wantPublish("plain/up", "x")
+	far := mosquitto(t, "mosquitto_sub", "-h", "127.0.0.1", "-p", port, "-t", "plain/down", "-C", "1", "-W", "20", "-F", "%r %p")
+	out.retain("plain/down", "y", 1, 1)
+	out.want(packets.Puback)
+	r.eventually("the bridge has it", func() bool { return r.Stats().QueueMessages == 1 }) // the one that out does not acknowledge
+	if got, err := far.CombinedOutput(); err != nil || string(got) != "1 y\n" {
+		t.Fatalf("%q, %v", got, err)
+	}
 }

@@ -18,6 +18,9 @@ func (c *conn) subscribe(pk *packets.Packet) {
 		f := &pk.Filters[i]
 		sub := &subscription{sess: s, filter: string([]byte(f.Filter)), share: shareOf(f.Filter), qos: f.Qos,
 			noLocal: f.NoLocal, asPublished: f.RetainAsPublished, retainHandling: f.RetainHandling, id: id}
+		if c.asked.bridge && sub.share == "" {
+			sub.noLocal, sub.asPublished = true, true
+		}
 		code, existed := c.b.addSubscription(s, sub)
 		if code < codeUnspecified && sub.share == "" && sub.retainHandling != 2 && !(existed && sub.retainHandling == 1) {
 			fresh = append(fresh, sub)
