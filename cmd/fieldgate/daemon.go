@@ -28,6 +28,7 @@ type gatewayd struct {
 	clock gateway.Clock
 
 	records  *store.Log
+	watch    *clockWatch
 	state    []*stateFile
 	sessions *sessionNumbers
 	registry *gateway.Registry
@@ -155,7 +156,8 @@ func (g *gatewayd) openLog() (err error) {
 	if g.records, err = store.OpenLog(filepath.Join(g.cfg.Data, logFile), o); err != nil {
 		return err
 	}
-	g.records.NoteClock(g.clock.Now())
+	g.watch = &clockWatch{clock: g.clock, note: g.records.NoteClock, log: g.log}
+	g.watch.look()
 	return nil
 }
 
@@ -295,14 +297,12 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 func (g *gatewayd) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
-	watch := clockWatch{note: g.records.NoteClock, log: g.log}
-	watch.see(g.clock.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			watch.see(g.clock.Now())
+			g.watch.look()
 		case <-g.news:
 		}
 		g.publishStatus("online")

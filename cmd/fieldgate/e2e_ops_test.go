@@ -184,7 +184,7 @@ func TestFullDisk(t *testing.T) {
 	c := dial(t, g.mqtt, "honest")
 	defer c.Disconnect(0)
 	before := l.ackedNow()
-	waiting := c.Publish(topic, 1, false, big)
+	c.Publish(topic, 1, false, big)
 	// Free pages inside of the file may take a few more; publish until one hangs.
 	state := func() status {
 		var st status
@@ -200,13 +200,13 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal("the disk is full and the gateway does not notice")
 		}
 		n++
-		waiting = c.Publish(topic, 1, false, fmt.Sprintf(`{"value":%d}`, n))
+		c.Publish(topic, 1, false, fmt.Sprintf(`{"value":%d}`, n))
 	}
 	if body := get(t, g, "/healthz"); !strings.Contains(body, "store") {
 		t.Errorf("/healthz says %q", body)
 	}
 	n++
-	waiting = c.Publish(topic, 1, false, fmt.Sprintf(`{"value":%d}`, n))
+	waiting := c.Publish(topic, 1, false, fmt.Sprintf(`{"value":%d}`, n))
 	s.out.await(t, "local delivery without the disk", 0, func(line string) bool {
 		return strings.Contains(line, fmt.Sprintf(`{"value":%d}`, n))
 	})

@@ -20,7 +20,7 @@ func (g *gatewayd) newUplink(c *config.Uplink) (*uplink.Uplink, error) {
 				"id", r.ID(g.cfg.ID), "device", r.Device, "channel", r.Channel, "error", err)
 		},
 		OnState: func(uplink.State) { g.wake() },
-		Log:     g.records, Hub: g.hub, Sessions: g.sessions, Clock: g.clock, Logger: log,
+		Log:     clockedLog{g.records, g.watch}, Hub: g.hub, Sessions: g.sessions, Clock: g.clock, Logger: log,
 	}
 	if c.Username != "" {
 		cfg.Password = func() (string, error) { return string(c.Password), nil }

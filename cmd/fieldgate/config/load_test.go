@@ -249,7 +249,7 @@ func TestSecretsHide(t *testing.T) {
 // TestUnknownUserIsAWarning: accounts may be made at run time, so a user that
 // the file does not declare is worth a word, but no reason not to start.
 func TestUnknownUserIsAWarning(t *testing.T) {
-	c, err := Parse("x.yaml", []byte("access:\n  users:\n    - {name: ann, password_hash: \"\"}\ndevices:\n  - {id: D, owner: an, share: [{user: bob, can: [view]}]}\n"))
+	c, err := Parse("x.yaml", []byte("access:\n  users:\n    - {name: ann}\ndevices:\n  - {id: D, owner: an, share: [{user: bob, can: [view]}]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
