@@ -53,6 +53,9 @@ func readHash(env environment) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errUsage, err)
 	}
+	if len(password) < access.GoodPassword {
+		fmt.Fprintf(env.stderr, "warning: the password has fewer than %d bytes and can be guessed\n", access.GoodPassword)
+	}
 	return hash, nil
 }
 

@@ -14,11 +14,12 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Limits of a password, in bytes. The lower one holds where a password is set,
-// not where it is checked.
+// Lengths of a password, in bytes. A shorter one than GoodPassword deserves a
+// warning where it is set; who sets it may have no choice: some field devices
+// cannot send more.
 const (
-	MinPassword = 8
-	MaxPassword = 1024
+	GoodPassword = 8
+	MaxPassword  = 1024
 )
 
 // What HashPassword uses: the second choice of the OWASP Password Storage
@@ -40,9 +41,9 @@ const (
 
 // Why a password or a hash is refused where it is set.
 var (
-	ErrBadHash          = errors.New("access: not an argon2id hash")
-	ErrPasswordTooShort = fmt.Errorf("access: password has fewer than %d bytes", MinPassword)
-	ErrPasswordTooLong  = fmt.Errorf("access: password has more than %d bytes", MaxPassword)
+	ErrBadHash         = errors.New("access: not an argon2id hash")
+	ErrPasswordEmpty   = errors.New("access: password is empty")
+	ErrPasswordTooLong = fmt.Errorf("access: password has more than %d bytes", MaxPassword)
 )
 
 // argonHash is a parsed argon2id hash (RFC 9106).
@@ -56,11 +57,11 @@ type argonHash struct {
 
 // HashPassword gives the argon2id hash of password in PHC string form,
 // "$argon2id$v=19$m=19456,t=2,p=1$salt$hash", with a salt from rand. The error
-// is ErrPasswordTooShort, ErrPasswordTooLong or that of rand.
+// is ErrPasswordEmpty, ErrPasswordTooLong or that of rand.
 func HashPassword(password []byte, rand io.Reader) (string, error) {
 	switch {
-	case len(password) < MinPassword:
-		return "", ErrPasswordTooShort
+	case len(password) == 0:
+		return "", ErrPasswordEmpty
 	case len(password) > MaxPassword:
 		return "", ErrPasswordTooLong
 	}
