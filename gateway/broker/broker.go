@@ -40,6 +40,7 @@ type Broker struct {
 	stopping atomic.Bool
 	ran      atomic.Bool
 	ticks    chan chan struct{} // Probe asks the loop in Run
+	drops    chan struct{}      // of 1: DropDead asks it
 
 	ctx    context.Context // ends when connections have to
 	cancel context.CancelFunc
@@ -100,6 +101,7 @@ func New(cfg Config) (*Broker, error) {
 		retained: retained{maxN: cfg.Limits.Retained, maxBytes: int64(cfg.Limits.RetainedBytes), dirty: map[string]bool{}},
 		keep:     keep{kick: make(chan struct{}, 1)},
 		ticks:    make(chan chan struct{}),
+		drops:    make(chan struct{}, 1),
 		conns:    map[*conn]bool{},
 		sessions: map[string]*session{},
 		slots:    map[string]*slot{},
@@ -161,6 +163,8 @@ func (b *Broker) Run(ctx context.Context) error {
 			if n%sysEvery == 0 {
 				b.publishSys()
 			}
+		case <-b.drops:
+			b.dropDead()
 		case answer := <-b.ticks:
 			close(answer)
 		case <-ctx.Done():
@@ -213,12 +217,20 @@ func (b *Broker) housekeep() {
 	}
 	b.noteRemaining(now - refreshMeta)
 	b.retained.expire(now)
-	b.DropDead()
+	b.dropDead()
 }
 
-// DropDead ends the sessions, and closes the connections, of accounts and keys
-// that are gone. It happens once a second anyhow.
+// DropDead has the sessions ended, and the connections closed, of accounts and
+// keys that are gone. It does not block, and happens once a second anyhow.
 func (b *Broker) DropDead() {
+	select {
+	case b.drops <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Broker) dropDead() {
+	defer b.caught("housekeeping")
 	live := map[string]bool{}
 	for _, s := range b.allSessions() {
 		name := s.subject.String()

@@ -348,6 +348,7 @@ func TestAccountGone(t *testing.T) {
 	if code := c.wantClosed(); code != codeAdministrative {
 		t.Fatalf("0x%02x", code)
 	}
+	r.eventually("the sessions are gone", func() bool { return r.Stats().Sessions == 0 })
 	r.access.set(func() { delete(r.access.dead, "ann") }) // somebody else of that name
 	for _, id := range []string{"c", "away"} {
 		if c := r.connect(who{v: 5, id: id, user: "ann", keep: true}); c.ack.SessionPresent {
