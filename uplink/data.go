@@ -48,6 +48,7 @@ func (u *Uplink) open(ctx context.Context) (*session, *status, error) {
 		will:     &will{b.topic, b.payload("offline", nil)},
 		receive:  func(m mqtt.Message) { b.seen(m.Payload()) },
 	})
+	u.unused = errors.Is(err, errUnreached)
 	return s, b, err
 }
 

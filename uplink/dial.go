@@ -114,12 +114,25 @@ func (e endpoint) dial(ctx context.Context, tlsConfig func() (*tls.Config, error
 	}
 	switch {
 	case e.web != "":
+		watched := func() bool { return true } // ends the watch over the handshake
 		d := websocket.Dialer{
+			// The library waits for the server's answer whether ctx ends or not.
+			NetDialContext: func(inner context.Context, network, addr string) (net.Conn, error) {
+				c, err := (&net.Dialer{}).DialContext(inner, network, addr)
+				if err == nil {
+					watched = context.AfterFunc(ctx, func() { _ = c.Close() })
+				}
+				return c, err
+			},
 			Proxy:           http.ProxyFromEnvironment,
 			TLSClientConfig: secure,
 			Subprotocols:    []string{"mqtt"}, // MQTT 3.1.1 section 6
 		}
 		c, resp, err := d.DialContext(ctx, e.web, nil)
+		if !watched() && err == nil {
+			_ = c.Close()
+			err = ctx.Err()
+		}
 		if err != nil {
 			if resp != nil {
 				return nil, fmt.Errorf("websocket: %w: the server says %s", err, resp.Status)

@@ -16,6 +16,7 @@ import (
 var (
 	errAckTimeout = errors.New("no acknowledgement in time")
 	errStopped    = errors.New("stopped")
+	errUnreached  = errors.New("cloud not reached")
 )
 
 const (
@@ -115,9 +116,10 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		handshake()
 	}
 	if err := token.Error(); err != nil {
-		if s.conn != nil {
-			s.conn.abort(errDiscarded)
+		if s.conn == nil {
+			return nil, fmt.Errorf("connect: %w: %w", errUnreached, err)
 		}
+		s.conn.abort(errDiscarded)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	s.present, s.started = token.SessionPresent(), time.Now()

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,7 +20,14 @@ import (
 	"fieldgate/uplink/fakecloud"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A case takes a tenth of a second, many of them more: the command line can
+	// ask for as many as it likes.
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var t0 = time.Date(2026, 11, 22, 10, 0, 0, 123456000, time.UTC)
 
@@ -304,14 +312,19 @@ func start(t testing.TB, cloud *fakecloud.Cloud, change func(*Config), b *bench)
 	return nb
 }
 
-// until waits until is holds; it is asked after each event of the cloud.
+// until waits until is holds; it is asked after each event of the cloud, and
+// now and then for what the cloud is not told of.
 func (b *bench) until(what string, is func() bool) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := b.cloud.WaitFor(ctx, is); err != nil {
-		b.t.Fatalf("%s: %v; state %+v, cursor %+v", what, err, b.State(), b.log.Cursor("cloud"))
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		err := b.cloud.WaitFor(ctx, is)
+		cancel()
+		if err == nil {
+			return
+		}
 	}
+	b.t.Fatalf("%s: not within %s; state %+v, cursor %+v", what, patience, b.State(), b.log.Cursor("cloud"))
 }
 
 // eventually waits until is holds for something that the cloud is not told of.

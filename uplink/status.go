@@ -72,16 +72,15 @@ type said struct {
 	backlog uint64
 }
 
-// newStatus numbers a connection.
+// newStatus numbers a connection. A number that no cloud has seen is taken
+// again: while the network is away each attempt would cost a write to the disk.
 func (u *Uplink) newStatus() *status {
-	n, err := u.cfg.Sessions.NextSession()
-	if err != nil || n <= u.session {
-		u.session++ // still larger than those of this process
+	if !u.unused {
+		n, err := u.cfg.Sessions.NextSession()
 		if err != nil {
-			u.log.Error("the session number could not be kept: it may be used again after a restart", "session", u.session, "err", err)
+			u.log.Error("the session number could not be kept: it may be used again after a restart", "err", err)
 		}
-	} else {
-		u.session = n
+		u.session = max(n, u.session+1) // in any case larger than those of this process
 	}
 	return &status{u: u, topic: StatusTopic(u.cfg.GatewayID), session: u.session, broken: make(chan struct{}, 1)}
 }

@@ -24,6 +24,7 @@ type Uplink struct {
 
 	// Of the data connection's goroutine alone:
 	session   uint64              // the last number
+	unused    bool                // no cloud has seen it
 	firstUp   time.Time           // when the first connection stood
 	suspect   suspect             // the record that connections die on
 	abandoned map[uint64]struct{} // records sent and not acknowledged on connections that are gone
