@@ -1,0 +1,371 @@
+package main
+
+import (
+	"bytes"
+	wire "encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The benchmarks print the project's numbers, beside those of Debian's
+// Mosquitto on the same machine in the same run:
+//
+//	go test -run '^$' -bench . ./cmd/fieldgate
+//
+// with -benchtime=1x for a quick look. The folder is that of TMPDIR; on a tmpfs
+// nothing is worth anything. All traffic is on loopback, and clients share the
+// CPU with what they measure.
+
+// BenchmarkPubackAlone is the time from PUBLISH to PUBACK for one publisher at
+// QoS 1 with one message in flight: the median and the 99th percentile, and
+// publishes a second.
+//
+// The gateway acknowledges after the record is on disk, so that it can at best
+// be as fast as disk: the two writes with fdatasync that one commit of its log
+// is made of (8 KiB of pages, then 4 KiB of meta page), into a file of the same
+// folder. Mosquitto acknowledges before the disk: it writes its database every
+// 30 minutes, and what it acknowledged since is lost in a crash.
+func BenchmarkPubackAlone(b *testing.B) {
+	contenders(b, func(b *testing.B, c *contender) {
+		client := connectBare(b, c.addr, "alone", true)
+		one := func() {
+			buf := client.publish(nil, benchTopic(0), 1, []byte(`{"value": 25.6}`))
+			client.write(buf)
+			if kind, _ := client.read(); kind != 0x40 {
+				b.Fatalf("%#x instead of PUBACK", kind)
+			}
+		}
+		for range 20 {
+			one()
+		}
+		before := c.counts(b)
+		latencies(b, "publishes/s", one)
+		c.reportLog(b, before, c.counts(b))
+	})
+	b.Run("disk", func(b *testing.B) {
+		f := openScratch(b, b.TempDir(), 1<<20)
+		pages, n := make([]byte, 8<<10), int64(0)
+		latencies(b, "commits/s", func() {
+			for _, w := range []struct {
+				p  []byte
+				at int64
+			}{{pages, 8<<10 + n%100*8<<10}, {pages[:4<<10], n % 2 * 4 << 10}} {
+				if _, err := f.WriteAt(w.p, w.at); err != nil {
+					b.Fatal(err)
+				}
+				if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+					b.Fatal(err)
+				}
+			}
+			n++
+		})
+	})
+}
+
+// latencies runs one b.N times and reports what it took.
+func latencies(b *testing.B, rate string, one func()) {
+	b.Helper()
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		one()
+		took = append(took, time.Since(start))
+	}
+	b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), rate)
+	slices.Sort(took)
+	us := func(q int) float64 { return float64(took[len(took)*q/100].Nanoseconds()) / 1e3 }
+	b.ReportMetric(us(50), "p50-µs")
+	b.ReportMetric(us(99), "p99-µs")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkPubackShared has 10 publishers at QoS 1 with 100 messages in flight
+// each: acknowledged publishes a second and CPU time of the broker for 100,000
+// of them, and for the gateway how many records share a commit and how many
+// bytes its log writes for each record.
+//
+// Nobody subscribes. Mosquitto then acknowledges and forgets the message;
+// mosquitto_queued is the nearest it has to the gateway's work: it keeps all of
+// them, in memory, for a subscriber that is away.
+func BenchmarkPubackShared(b *testing.B) {
+	contenders(b, shared)
+	b.Run("mosquitto_queued", func(b *testing.B) {
+		c := startPeer(b, b.TempDir(), freePort(b))
+		away := connectBare(b, c.addr, "away", false)
+		away.subscribe("devices/#", 1)
+		away.write([]byte{0xe0, 0}) // DISCONNECT
+		away.conn.Close()
+		shared(b, c)
+	})
+}
+
+func shared(b *testing.B, c *contender) {
+	const publishers, window, each = 10, 100, 2000
+	clients := make([]*bareClient, publishers)
+	for i := range clients {
+		clients[i] = connectBare(b, c.addr, fmt.Sprint("pub", i), true)
+	}
+	round := func(n int) {
+		var wg sync.WaitGroup
+		for i, client := range clients {
+			wg.Go(func() {
+				if err := client.flood(benchTopic(i), n, window); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if b.Failed() {
+			b.FailNow()
+		}
+	}
+	round(window)
+	before, cpu, total := c.counts(b), c.cpu(b), 0
+	for b.Loop() {
+		round(each)
+		total += publishers * each
+	}
+	reportRate(b, c, total, cpu, "publishes/s", "CPU-s/100k")
+	c.reportLog(b, before, c.counts(b))
+}
+
+func reportRate(b *testing.B, c *contender, total int, cpu time.Duration, rate, cost string) {
+	b.Helper()
+	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), rate)
+	b.ReportMetric((c.cpu(b)-cpu).Seconds()*100_000/float64(total), cost)
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkFanOut has one publisher and 100 subscribers, all at QoS 0 or all at
+// QoS 1, with at most 100 messages on their way: messages delivered a second and
+// CPU time of the broker for 100,000 of them. The gateway checks for each
+// delivery whether its reader may see it, and logs the messages.
+func BenchmarkFanOut(b *testing.B) {
+	for qos := range byte(2) {
+		b.Run(fmt.Sprintf("qos%d", qos), func(b *testing.B) {
+			contenders(b, func(b *testing.B, c *contender) { fanOut(b, c, qos) })
+		})
+	}
+}
+
+func fanOut(b *testing.B, c *contender, qos byte) {
+	const subscribers, window, each = 100, 100, 500
+	credits := make(chan struct{}, window)
+	for range window {
+		credits <- struct{}{}
+	}
+	var got [each]atomic.Int32
+	var wg sync.WaitGroup
+	clients := make([]*bareClient, subscribers)
+	for i := range clients {
+		clients[i] = connectBare(b, c.addr, fmt.Sprint("sub", i), true)
+		clients[i].subscribe("devices/D/#", qos)
+		wg.Go(func() {
+			clients[i].receive(func(_ string, payload []byte) {
+				n, err := strconv.Atoi(string(payload[len(payload)-4:]))
+				if err != nil || n >= each {
+					b.Errorf("payload %q", payload)
+					return
+				}
+				if got[n].Add(1) == subscribers {
+					got[n].Store(0)
+					credits <- struct{}{}
+				}
+			})
+		})
+	}
+	pub := connectBare(b, c.addr, "pub", true)
+	wg.Go(func() { pub.receive(nil) }) // PUBACKs
+	stuck := time.NewTimer(benchDeadline)
+	take := func() {
+		select {
+		case <-credits:
+		case <-stuck.C:
+			b.Fatal("messages are missing")
+		}
+	}
+	cpu, total := c.cpu(b), 0
+	for b.Loop() {
+		for n := range each {
+			take()
+			pub.write(pub.publish(nil, benchTopic(0), qos, fmt.Appendf(nil, "1%04d", n)))
+		}
+		for range window { // all have arrived
+			take()
+		}
+		for range window {
+			credits <- struct{}{}
+		}
+		total += each * subscribers
+	}
+	reportRate(b, c, total, cpu, "deliveries/s", "CPU-s/100k")
+	for _, client := range append(clients, pub) {
+		client.conn.Close()
+	}
+	wg.Wait()
+}
+
+// BenchmarkDrain has 20,000 records (2,000 with -short) wait on disk and then
+// handed to a Mosquitto as the cloud with a window of 100, by a gateway that is
+// started again: records a second after the first message until the last has
+// arrived at a subscriber there, and the time from the start of the process until
+// then. In the same way mosquitto_to_mosquitto: a Mosquitto bridge, stopped and
+// started with as many messages in its database.
+func BenchmarkDrain(b *testing.B) {
+	for _, mode := range []string{"ordered", "batches"} {
+		b.Run("fieldgate_to_mosquitto/"+mode, func(b *testing.B) {
+			drain(b, func(b *testing.B, cloud string) (addr string, again func() *contender) {
+				dir := b.TempDir()
+				yaml := strings.Replace(benchYAML, "CLOUD", fmt.Sprintf(
+					"uplink: [{name: cloud, url: \"mqtt://%s\", window: 100, catch_up: %s}]", cloud, mode), 1)
+				g := startGateway(b, dir, yaml)
+				return g.mqtt, func() *contender {
+					stopCleanly(b, g.process)
+					return gatewayContender(b, dir, startGateway(b, dir, yaml))
+				}
+			})
+		})
+	}
+	b.Run("mosquitto_to_mosquitto", func(b *testing.B) {
+		drain(b, func(b *testing.B, cloud string) (addr string, again func() *contender) {
+			dir, port := b.TempDir(), freePort(b)
+			bridge := []string{"connection cloud", "address " + cloud, "topic # out 1", "cleansession false", "restart_timeout 1"}
+			p := startPeer(b, dir, port, bridge...)
+			return p.addr, func() *contender {
+				stopCleanly(b, p.p)
+				return startPeer(b, dir, port, bridge...)
+			}
+		})
+	})
+}
+
+// drain measures one way to the cloud; start starts it while the cloud is away,
+// again starts it once more with what it has kept.
+func drain(b *testing.B, start func(b *testing.B, cloud string) (addr string, again func() *contender)) {
+	need(b, "mosquitto")
+	backlog := 20_000
+	if testing.Short() {
+		backlog = 2_000
+	}
+	var took, sinceStart, cpu time.Duration
+	rounds, timed := 0, 0
+	for b.Loop() {
+		port := freePort(b)
+		addr, again := start(b, "127.0.0.1:"+port)
+		const publishers = 10
+		for i := range publishers {
+			client := connectBare(b, addr, fmt.Sprint("fill", i), true)
+			if err := client.flood(benchTopic(i), backlog/publishers, 100); err != nil {
+				b.Fatal(err)
+			}
+			client.conn.Close()
+		}
+		cloud := startPeer(b, b.TempDir(), port)
+		watch := connectBare(b, cloud.addr, "watch", true)
+		watch.subscribe("devices/#", 0)
+		var first, last time.Time
+		arrived, opening, done := 0, 0, make(chan struct{})
+		go func() {
+			defer close(done)
+			for arrived < backlog {
+				kind, body, err := watch.packet()
+				if err != nil {
+					return
+				}
+				if kind>>4 != 3 {
+					continue
+				}
+				last = time.Now()
+				arrived += max(1, bytes.Count(body[2+wire.BigEndian.Uint16(body):], []byte(`"id"`)))
+				if first.IsZero() {
+					first, opening = last, arrived
+				}
+			}
+		}()
+		started := time.Now()
+		from := again()
+		<-done
+		if arrived < backlog {
+			b.Fatalf("%d of %d records arrived", arrived, backlog)
+		}
+		took += last.Sub(first)
+		timed += arrived - opening
+		sinceStart += last.Sub(started)
+		cpu += from.cpu(b)
+		rounds++
+		stopCleanly(b, from.p)
+		stopCleanly(b, cloud.p)
+	}
+	b.ReportMetric(float64(timed)/took.Seconds(), "records/s")
+	b.ReportMetric(float64(sinceStart.Milliseconds())/float64(rounds), "start-to-last-ms")
+	b.ReportMetric(cpu.Seconds()*100_000/float64(rounds*backlog), "CPU-s/100k") // start included
+	b.ReportMetric(0, "ns/op")
+}
+
+var loopbackPort = regexp.MustCompile(`"127\.0\.0\.1:\d+"`)
+
+// BenchmarkIdle is the memory of the process in KiB (VmRSS, and RssAnon, the
+// part that is not pages of files that the kernel can drop) with the example
+// configuration, one second after the start, and with 1,000 clients that are
+// connected and silent. armv6_binary is the length in bytes of the stripped
+// binary for the oldest Raspberry Pi. Time means nothing here.
+func BenchmarkIdle(b *testing.B) {
+	b.Run("fieldgate", func(b *testing.B) {
+		example, err := os.ReadFile("../../configs/fieldgate.yaml")
+		if err != nil {
+			b.Fatal(err)
+		}
+		yaml := loopbackPort.ReplaceAllString(string(example), `"127.0.0.1:0"`)
+		yaml = regexp.MustCompile(`(?m)^data: .*`).ReplaceAllString(yaml, "data: DATA")
+		dir := b.TempDir()
+		idle(b, gatewayContender(b, dir, startGateway(b, dir, yaml)))
+	})
+	b.Run("mosquitto", func(b *testing.B) {
+		idle(b, startPeer(b, b.TempDir(), freePort(b)))
+	})
+	b.Run("armv6_binary", func(b *testing.B) {
+		path := filepath.Join(b.TempDir(), "fieldgate")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=6")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("go build: %v\n%s", err, out)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+		}
+		b.ReportMetric(float64(info.Size()), "bytes")
+		b.ReportMetric(0, "ns/op")
+	})
+}
+
+func idle(b *testing.B, c *contender) {
+	const clients = 1000
+	report := func(state string) {
+		time.Sleep(time.Second) // to be idle is to let time pass
+		for _, line := range []string{"VmRSS", "RssAnon"} {
+			b.ReportMetric(c.memory(b, line), state+"-"+line+"-KiB")
+		}
+	}
+	for b.Loop() {
+	}
+	report("idle")
+	for i := range clients {
+		connectBare(b, c.addr, fmt.Sprint("idle", i), true)
+	}
+	report("1000clients")
+	b.ReportMetric(0, "ns/op")
+}
