@@ -28,20 +28,22 @@ const mostEvicted = 4
 // writer is what the writing goroutine alone touches: that of Run, OpenLog
 // before it and Close after it.
 type writer struct {
-	next     uint64 // sequence that is given out next, also to what is not on disk yet
-	begun    bool   // this process has made its mark in the file
-	reopen   bool   // the file must be opened again before the next attempt
-	deep     bool   // and every page of it be looked at
-	checked  time.Time
-	boots    map[uint64]bool // whose ids the active segment holds
-	saved    map[string]gateway.Cursor
-	lost     []lostRange // what is to be announced with the first commit
-	examined time.Time   // when damaged records may be looked for again
-	savedAt  time.Time   // last commit
-	agedAt   time.Time   // last look for records past MaxAge
-	pause    pause
-	retryAt  time.Time
-	deliver  chan<- delivery // nil: before and after Run
+	next      uint64 // sequence that is given out next, also to what is not on disk yet
+	begun     bool   // this process has made its mark in the file
+	reopen    bool   // the file must be opened again before the next attempt
+	deep      bool   // and every page of it be looked at
+	checked   time.Time
+	boots     map[uint64]bool // whose ids the active segment holds
+	saved     map[string]gateway.Cursor
+	lost      []lostRange // what is to be announced with the first commit
+	nameEvery time.Duration
+	named     time.Time // when the file's name was looked for
+	examined  time.Time // when damaged records may be looked for again
+	savedAt   time.Time // last commit
+	agedAt    time.Time // last look for records past MaxAge
+	pause     pause
+	retryAt   time.Time
+	deliver   chan<- delivery // nil: before and after Run
 }
 
 // job is what one transaction does.

@@ -13,8 +13,6 @@ import (
 	"fieldgate/gateway/fakeclock"
 )
 
-func child() bool { return false }
-
 func TestAppendReadReopen(t *testing.T) {
 	r := newRig(t, Options{Uplinks: []string{"cloud"}})
 	now := r.clock.Now()

@@ -18,10 +18,14 @@ import (
 // process's mark in it.
 func (l *Log) start() error {
 	w := &l.w
-	if w.reopen && l.file != nil {
+	if w.reopen {
 		l.setFile(nil)
 	}
-	if l.file == nil {
+	if err := l.keepName(); err != nil {
+		return err
+	}
+	if l.file == nil || w.reopen {
+		l.setFile(nil)
 		if err := l.open(); err != nil {
 			return err
 		}
@@ -83,6 +87,11 @@ func (l *Log) open() error {
 		w.deep, w.checked = false, time.Now()
 	}
 	x := &known.index
+	if old := l.index.Load(); old != nil && known.tx == 0 { // all of it went while the log was open
+		m := missing{f: &finding{first: old.first, next: old.head + 1, jumps: old.jumps, certain: true}}
+		m.end(0)
+		w.lost = append(w.lost, m.ranges...)
+	}
 	if x.reserved == 0 && l.index.Load() != nil {
 		x.reserved = l.index.Load().reserved
 	}
@@ -160,12 +169,10 @@ func randomNumber() uint64 {
 // repair saves what can be read of the damaged file into a new one, which
 // takes its place, and sets the damaged one aside.
 func (l *Log) repair(damage error) error {
-	w := &l.w
 	var p *panicError
 	if errors.As(damage, &p) {
 		l.log.Debug("damage was met", "stack", string(p.stack))
 	}
-	began := time.Now()
 	f, readOnly, _, err := lockFile(l.path, opening{})
 	if errors.Is(err, errNotFile) {
 		return l.setAsideOther()
@@ -182,9 +189,16 @@ func (l *Log) repair(damage error) error {
 		return err
 	}
 	l.log.Error("the log's file is damaged; saving what can be read", "error", damage, "bytes", st.Size())
-	found := scanFile(f, st.Size(), l.index.Load())
+	return l.replace(f, st.Size(), damage)
+}
+
+// replace puts a new file in the place of f with all records of it that can be
+// read, and sets f aside if it still has a name.
+func (l *Log) replace(f *os.File, size int64, damage error) error {
+	w, began := &l.w, time.Now()
+	found := scanFile(f, size, l.index.Load())
 	defer debug.FreeOSMemory()
-	if found.scan.unreadable >= st.Size() {
+	if found.scan.unreadable >= size {
 		return fmt.Errorf("%w; nothing of it can be read now", damage)
 	}
 	fresh := l.path + newSuffix
@@ -200,7 +214,7 @@ func (l *Log) repair(damage error) error {
 		return fmt.Errorf("%w; there is no saving its records now: %w", damage, err)
 	}
 	aside, err := setAside(l.path, l.asideStamp())
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Rename(fresh, l.path); err != nil {
@@ -216,10 +230,38 @@ func (l *Log) repair(damage error) error {
 	}
 	l.health.SetAside, l.health.Salvaged = aside, saved.records
 	l.mu.Unlock()
-	l.log.Error("the damaged log was set aside and its records saved", "set_aside", aside, "salvaged", saved.records,
+	l.log.Error("the log's records were saved into a new file", "set_aside", aside, "salvaged", saved.records,
 		"missing_ranges", saved.missing, "unreadable_bytes", found.scan.unreadable, "took", time.Since(began).Round(time.Millisecond).String())
 	return nil
 }
+
+// errRemoved says that somebody has removed the file of a log in use.
+var errRemoved = fmt.Errorf("%w: it was removed while in use", ErrDamaged)
+
+// keepName sees to it that the file still has its name: what is written to one
+// that was removed is gone with the end of the process.
+func (l *Log) keepName() error {
+	if l.file == nil || l.file.readOnly || time.Since(l.w.named) < l.w.nameEvery {
+		return nil
+	}
+	l.w.named = time.Now()
+	if _, err := os.Lstat(l.path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	st, err := l.file.f.Stat()
+	if err != nil {
+		return err
+	}
+	l.log.Error("the log's file was removed while in use; making a new one of its records")
+	if err := l.replace(l.file.f, st.Size(), errRemoved); err != nil {
+		return err
+	}
+	l.w.reopen = true
+	return nil
+}
+
+// nameEvery is how often the name is looked for.
+const nameEvery = 5 * time.Second
 
 // rewritten is what was put into the new file.
 type rewritten struct {
