@@ -147,7 +147,7 @@ func lockFile(path string, o opening) (f *os.File, readOnly, fresh bool, err err
 			err = fmt.Errorf("%w: it was replaced meanwhile", ErrLocked)
 		}
 	}
-	if err == nil && st.Size() == 0 && readOnly {
+	if err == nil && st.Size() == 0 && readOnly && !o.read {
 		err = &fs.PathError{Op: "open", Path: path, Err: syscall.EROFS}
 	}
 	if err != nil {

@@ -251,3 +251,113 @@ func TestClockStepWhileSynced(t *testing.T) {
 		t.Fatalf("%v %v", got[0].At, got[0].Clock)
 	}
 }
+
+// TestCommitsAreShared: what waits while a commit runs goes with the next one.
+func TestCommitsAreShared(t *testing.T) {
+	r := newRig(t, Options{})
+	r.stop()
+	r.close()
+	l, err := OpenLog(r.path, Options{Clock: r.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 5000
+	end := make(chan struct{})
+	for i := range n { // all are there before the first commit
+		done := func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if i == n-1 {
+			done = func(error) { close(end) }
+		}
+		if err := l.Append(&gateway.Entry{Records: []gateway.Record{r.reading(i)}, Wait: true, Done: done}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := l.Health().Commits
+	r.start(l)
+	<-end
+	if c := l.Health().Commits - before; c != 1 {
+		t.Fatalf("%d commits for what one takes", c)
+	}
+	// The first of a burst does not wait for company.
+	before = l.Health().Commits
+	r.put(r.reading(0))
+	r.put(r.reading(1))
+	if c := l.Health().Commits - before; c != 2 {
+		t.Fatalf("%d commits for two publishers one after the other", c)
+	}
+}
+
+// TestUnhurriedEntriesShareOneCommit: entries that nobody waits for go with
+// the next commit, CommitEvery later at the latest.
+func TestUnhurriedEntriesShareOneCommit(t *testing.T) {
+	r := newRig(t, Options{CommitEvery: time.Hour})
+	before := r.Health().Commits
+	done := make(chan error, 101)
+	for i := range 100 {
+		if err := r.Append(&gateway.Entry{Records: []gateway.Record{r.reading(i)}, Done: func(err error) { done <- err }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(done); n != 0 {
+		t.Fatalf("%d are done already", n)
+	}
+	r.put(r.reading(100)) // takes them along
+	if len(done) != 100 || r.Health().Commits != before+1 {
+		t.Fatalf("%d are done with %d commits", len(done), r.Health().Commits-before)
+	}
+	r.opt.CommitEvery = time.Millisecond
+	r.reopen()
+	if err := r.Append(&gateway.Entry{Records: []gateway.Record{r.reading(101)}, Done: func(err error) { done <- err }}); err != nil {
+		t.Fatal(err)
+	}
+	for range 101 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBackpressure: a full queue blocks Append until the writer has caught up.
+func TestBackpressure(t *testing.T) {
+	r := newRig(t, Options{})
+	r.close()
+	l, err := OpenLog(r.path, Options{Clock: r.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	big := r.reading(1)
+	big.Value = json.RawMessage(`"` + string(make([]byte, 1<<20)) + `"`)
+	n := 0
+	ended := make(chan error, 1)
+	go func() {
+		for range 40 {
+			if err := l.Append(&gateway.Entry{Records: []gateway.Record{big}, Done: func(error) {}}); err != nil {
+				ended <- err
+				return
+			}
+			n++
+		}
+		ended <- nil
+	}()
+	await(t, "the queue to fill", func() bool { return l.Health().PendingBytes > queueBytes-2<<20 })
+	if b := l.Health().PendingBytes; b > queueBytes {
+		t.Fatalf("%d bytes in the queue", b)
+	}
+	select {
+	case <-ended:
+		t.Fatal("40 MiB went into the queue")
+	default:
+	}
+	r.start(l)
+	if err := <-ended; err != nil || n != 40 {
+		t.Fatal(err, n)
+	}
+	r.put(r.reading(2))
+	if got := len(r.all()); got != 41 {
+		t.Fatalf("%d records", got)
+	}
+}
