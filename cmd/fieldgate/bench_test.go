@@ -91,9 +91,9 @@ func latencies(b *testing.B, rate string, one func()) {
 }
 
 // BenchmarkPubackShared has 10 publishers at QoS 1 with 100 messages in flight
-// each: acknowledged publishes a second and CPU time of the broker for 100,000
-// of them, and for the gateway how many records share a commit and how many
-// bytes its log writes for each record.
+// each: acknowledged publishes a second, CPU time of the broker for 100,000 of
+// them, its memory at most (VmHWM), and for the gateway how many records share a
+// commit and how many bytes its log writes for each record.
 //
 // Nobody subscribes. Mosquitto then acknowledges and forgets the message;
 // mosquitto_queued is the nearest it has to the gateway's work: it keeps all of
@@ -144,12 +144,13 @@ func reportRate(b *testing.B, c *contender, total int, cpu time.Duration, rate, 
 	b.Helper()
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), rate)
 	b.ReportMetric((c.cpu(b)-cpu).Seconds()*100_000/float64(total), cost)
+	b.ReportMetric(c.memory(b, "VmHWM"), "peak-VmRSS-KiB")
 	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkFanOut has one publisher and 100 subscribers, all at QoS 0 or all at
-// QoS 1, with at most 100 messages on their way: messages delivered a second and
-// CPU time of the broker for 100,000 of them. The gateway checks for each
+// QoS 1, with at most 100 messages on their way: messages delivered a second, CPU
+// time of the broker for 100,000 of them, its memory at most. The gateway checks for each
 // delivery whether its reader may see it, and logs the messages.
 func BenchmarkFanOut(b *testing.B) {
 	for qos := range byte(2) {

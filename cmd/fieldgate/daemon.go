@@ -297,12 +297,16 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 func (g *gatewayd) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
+	var sessions flushWatch
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 			g.watch.look()
+			if sessions.recovered(g.broker.Stats().FlushErrors) {
+				g.broker.Recovered()
+			}
 		case <-g.news:
 		}
 		g.publishStatus("online")

@@ -155,10 +155,10 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// awaitSubscribed waits until Mosquitto has acknowledged a subscription of client.
+// awaitSubscribed waits until Mosquitto has taken a subscription of client.
 func awaitSubscribed(t testing.TB, m *mosquitto, client string) {
 	t.Helper()
-	m.p.errOut.await(t, "SUBACK to "+client, 0, func(l string) bool { return strings.Contains(l, "Sending SUBACK to "+client) })
+	m.p.errOut.await(t, "subscription of "+client, 0, func(l string) bool { return strings.Contains(l, ": "+client+" ") && strings.Contains(l, "/") })
 }
 
 // exportUntil exports the log until word stands in it n times.

@@ -293,7 +293,8 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 	dir := t.TempDir()
 	m := &mosquitto{t: t, port: freePort(t), conf: filepath.Join(dir, "mosquitto.conf")}
 	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\n"+
-		"persistence true\npersistence_location %s/\nautosave_interval 0\nuser root\n%s\n", m.port, dir, strings.Join(extra, "\n"))
+		"persistence true\npersistence_location %s/\nautosave_interval 0\nuser root\n"+
+		"log_type error\nlog_type warning\nlog_type notice\nlog_type information\nlog_type subscribe\n%s\n", m.port, dir, strings.Join(extra, "\n"))
 	if err := os.WriteFile(m.conf, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +304,7 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 
 func (m *mosquitto) start() {
 	m.t.Helper()
-	m.p = spawn(m.t, exec.Command(need(m.t, "mosquitto"), "-v", "-c", m.conf))
+	m.p = spawn(m.t, exec.Command(need(m.t, "mosquitto"), "-c", m.conf))
 	m.p.errOut.await(m.t, "Mosquitto running", 0, func(s string) bool { return strings.Contains(s, "running") })
 }
 

@@ -197,13 +197,15 @@ func (p *publisher) run(addr string, stop <-chan struct{}) {
 			}
 		}
 	}()
+	pace := time.NewTicker(500 * time.Microsecond) // what the cloud's books can follow
+	defer pace.Stop()
 	for c.IsConnectionOpen() {
 		select {
 		case <-stop:
 			close(window)
 			wg.Wait()
 			return
-		default:
+		case <-pace.C:
 		}
 		p.value++
 		tok := c.Publish(fmt.Sprintf("devices/%s/sensors/%s/value", p.device, p.sensor), 1, false, fmt.Sprintf(`{"value":%d}`, p.value))

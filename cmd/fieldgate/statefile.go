@@ -125,3 +125,31 @@ func (s *sessionNumbers) NextSession() (uint64, error) {
 	s.last++
 	return s.last, s.table.Write(map[string][]byte{sessionKey: []byte(strconv.FormatUint(s.last, 10))})
 }
+
+// flushWatch notices that the sessions file works again, from its count of
+// failed writes. Publishes that could not be acknowledged meanwhile then have
+// to come again.
+type flushWatch struct {
+	errors  uint64
+	failing bool
+	quiet   int // looks without a new error
+}
+
+// quietLooks is longer than the broker's pause between two attempts.
+const quietLooks = 6
+
+// recovered is asked every two seconds.
+func (w *flushWatch) recovered(errors uint64) bool {
+	if errors > w.errors {
+		w.errors, w.failing, w.quiet = errors, true, 0
+		return false
+	}
+	if !w.failing {
+		return false
+	}
+	if w.quiet++; w.quiet < quietLooks {
+		return false
+	}
+	w.failing = false
+	return true
+}

@@ -119,7 +119,7 @@ func (b *Broker) submit(p publication, done func(error)) error {
 func (b *Broker) submitDialect(p publication, t waziup.Topic, batch *gateway.Batch) error {
 	m := batch.Carrier
 	kind, channel, values := t.Reading()
-	if m.Retain && len(m.Payload) == 0 && (values || b.retained.get(m.Topic) != nil) {
+	if m.Retain && len(m.Payload) == 0 { // nobody deletes a device by clearing its topic
 		return b.clear(p, t, batch)
 	}
 	if !values {
