@@ -10,13 +10,18 @@ type Backoff struct {
 	First time.Duration // default 200 ms
 	Min   time.Duration // default 1 s
 	Max   time.Duration // default 2 min
-	Good  time.Duration // a connection that lasted this long starts over; default 30 s
+	// Unreached bounds the waits while nobody answers at all, which costs next
+	// to nothing on a metered link: when the cloud is back, data should be too.
+	// Default 15 s.
+	Unreached time.Duration
+	Good  time.Duration // after a connection that lasted this long the waits start over; default 30 s
 }
 
 func (b *Backoff) fill() {
 	setDefault(&b.First, 200*time.Millisecond)
 	setDefault(&b.Min, time.Second)
 	setDefault(&b.Max, 2*time.Minute)
+	setDefault(&b.Unreached, 15*time.Second)
 	setDefault(&b.Good, 30*time.Second)
 }
 
@@ -42,12 +47,16 @@ type retries struct {
 }
 
 // next gives the wait after a connection that lasted for held (0 if there was
-// none).
-func (r *retries) next(held time.Duration) time.Duration {
-	if held >= r.backoff.Good {
+// none). Useful says that it served its purpose, however short; unreached that
+// nobody answered.
+func (r *retries) next(held time.Duration, useful, unreached bool) time.Duration {
+	if useful || held >= r.backoff.Good {
 		r.n = 0
 	}
 	d := r.backoff.delay(r.n, r.rand())
 	r.n++
+	if unreached {
+		d = min(d, r.backoff.Unreached)
+	}
 	return d
 }

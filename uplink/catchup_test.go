@@ -112,6 +112,7 @@ func TestBatches(t *testing.T) {
 }
 
 func TestBatchTooLargeForTheCloudGoesInSmallerOnes(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	cloud := newCloud(t, fakecloud.Options{Policy: refuseLarge(10_000)})
 	full := start(t, cloud, nil, nil)

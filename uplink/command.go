@@ -109,6 +109,9 @@ func (u *Uplink) translate(m mqtt.Message) (b *gateway.Batch, change *gateway.Ch
 		Wait:    m.Qos() > 0,
 		Carrier: &gateway.Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos()},
 	}
+	if string(m.Payload()) == u.mark {
+		return nil, nil, fmt.Errorf("%w: more than %d bytes", gateway.ErrTooLarge, maxPacket)
+	}
 	if u.cfg.Dialect != None {
 		t, ok, err := waziup.ParseTopic(m.Topic())
 		if ok && err == nil {

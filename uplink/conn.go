@@ -34,6 +34,12 @@ type conn struct {
 	raw    net.Conn
 	frames frames
 
+	// Of the reading goroutine:
+	in     []byte // from the socket
+	buf    []byte // what frames let through of it
+	passed []byte // the rest of buf that is still to be read
+	broken error  // why there is no more
+
 	mu      sync.Mutex
 	room    *sync.Cond // pending has become less, or err is set
 	work    *sync.Cond // pending has become more, or err or closing is set
@@ -46,8 +52,8 @@ type conn struct {
 	flushed chan struct{}     // the writing goroutine has ended
 }
 
-func newConn(raw net.Conn, ended func(error)) *conn {
-	c := &conn{raw: raw, ended: ended, pending: make([]byte, 0, writeBuffer), spare: make([]byte, 0, writeBuffer), flushed: make(chan struct{})}
+func newConn(raw net.Conn, mark string, ended func(error)) *conn {
+	c := &conn{raw: raw, ended: ended, frames: frames{mark: mark}, in: make([]byte, writeBuffer), pending: make([]byte, 0, writeBuffer), spare: make([]byte, 0, writeBuffer), flushed: make(chan struct{})}
 	c.room, c.work = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	go c.flush()
 	return c
@@ -129,14 +135,21 @@ func (c *conn) waiting() int {
 
 // Read reads from the socket and looks at what comes.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.raw.Read(p)
-	if err == nil {
-		err = c.frames.see(p[:n])
+	for len(c.passed) == 0 {
+		if c.broken != nil {
+			return 0, c.abort(c.broken)
+		}
+		n, err := c.raw.Read(c.in)
+		var bad error
+		c.buf, bad = c.frames.pass(c.buf[:0], c.in[:n])
+		if err == nil {
+			err = bad
+		}
+		c.passed, c.broken = c.buf, err
 	}
-	if err == nil {
-		return n, nil
-	}
-	return 0, c.abort(err) // the packets before this error were read before
+	n := copy(p, c.passed)
+	c.passed = c.passed[n:]
+	return n, nil
 }
 
 // abort ends the connection now, whatever waits to be written. The first cause

@@ -14,7 +14,7 @@ import (
 
 func TestConnGathersWrites(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, func(error) {})
+	c := newConn(ours, "", func(error) {})
 	var want bytes.Buffer
 	for i := range 100 {
 		p := bytes.Repeat([]byte{byte(i)}, i)
@@ -36,7 +36,7 @@ func TestConnGathersWrites(t *testing.T) {
 
 func TestConnCloseLetsTheLastWordsOut(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, func(error) {})
+	c := newConn(ours, "", func(error) {})
 	go func() {
 		c.Write([]byte("goodbye"))
 		c.Close()
@@ -51,7 +51,7 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	ended := make(chan error, 1)
-	c := newConn(ours, func(err error) { ended <- err })
+	c := newConn(ours, "", func(err error) { ended <- err })
 	results := make(chan error, 3)
 	go func() { // blocks: far too much, and nobody reads
 		var err error
@@ -83,7 +83,7 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 
 func TestConnKeepsTheFirstCause(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, func(error) {})
+	c := newConn(ours, "", func(error) {})
 	theirs.Close()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read: %v", err)
@@ -104,57 +104,70 @@ func suback(codes ...byte) []byte {
 }
 
 func TestFrames(t *testing.T) {
+	zeros := func(n int) string { return string(make([]byte, n)) }
 	for _, c := range []struct {
-		name string
-		data []byte
-		ok   bool
+		name, data string
+		pass       string // "same" for data itself
+		ok         bool
 	}{
-		{"connack, puback, pingresp", []byte{0x20, 2, 0, 0, 0x40, 2, 0, 1, 0xd0, 0}, true},
-		{"suback of one", suback(1), true},
-		{"suback of none", suback(), false},
-		{"suback of two", suback(1, 1), false},
-		{"too large", []byte{0x30, 0x81, 0x80, 0x40}, false},
-		{"largest", []byte{0x30, 0x80, 0x80, 0x40}, true},
-		{"length of five bytes", []byte{0x30, 0x80, 0x80, 0x80, 0x80}, false},
-		{"connect", []byte{0x10, 0}, false},
-		{"type 0", []byte{0x00, 0}, false},
+		{"connack, puback, pingresp", "\x20\x02\x00\x00\x40\x02\x00\x01\xd0\x00", "same", true},
+		{"publish", "\x32\x07\x00\x01a\x00\x01xy", "same", true},
+		{"suback of one", string(suback(1)), "same", true},
+		{"suback of none", string(suback()), "", false},
+		{"suback of two", "\xd0\x00" + string(suback(1, 1)), "\xd0\x00", false},
+		{"connack too large", "\x20\x81\x80\x40", "", false},
+		{"largest", "\x30\x80\x80\x40" + zeros(maxPacket), "same", true},
+		{"larger", "\x33\x81\x80\x40\x00\x03a/b\x01\x02" + zeros(maxPacket-6) + "\xd0\x00", "\x33\x0b\x00\x03a/b\x01\x02MARK\xd0\x00", true},
+		{"larger at QoS 0", "\x30\x81\x80\x40\x00\x00" + zeros(maxPacket-1) + "\xd0\x00", "\x30\x06\x00\x00MARK\xd0\x00", true},
+		{"length of five bytes", "\x30\x80\x80\x80\x80", "", false},
+		{"connect", "\x10\x00", "", false},
+		{"type 0", "\x00\x00", "", false},
 	} {
-		var whole frames
-		if err := whole.see(c.data); (err == nil) != c.ok || err != nil && !errors.Is(err, errFrame) {
-			t.Errorf("%s: %v", c.name, err)
+		if c.pass == "same" {
+			c.pass = c.data
 		}
-		var bytewise frames
-		var err error
-		for _, b := range c.data {
-			if err == nil {
-				err = bytewise.see([]byte{b})
+		for _, size := range []int{1, 7, len(c.data)} {
+			f := frames{mark: "MARK"}
+			var got []byte
+			var err error
+			for part := range slices.Chunk([]byte(c.data), size) {
+				if err == nil {
+					got, err = f.pass(got, part)
+				}
 			}
-		}
-		if (err == nil) != c.ok {
-			t.Errorf("%s, byte by byte: %v", c.name, err)
+			if (err == nil) != c.ok || err != nil && !errors.Is(err, errFrame) {
+				t.Errorf("%s in pieces of %d: %v", c.name, size, err)
+			}
+			if string(got) != c.pass {
+				t.Errorf("%s in pieces of %d: %.60q passes, want %.60q", c.name, size, got, c.pass)
+			}
 		}
 	}
 }
 
-// Whatever passes frames is read by the library's codec without harm, and the
-// two agree on where packets end, however the stream is cut.
+// Whatever frames lets through is read by the library's codec without harm,
+// however the stream is cut, and a stream of small good packets is left alone.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0x20, 2, 0, 0, 0x40, 2, 0, 1, 0xd0, 0}, 3)
 	f.Add(suback(1), 1)
 	f.Add(suback(1, 2, 3), 1)
 	f.Add([]byte{0x32, 7, 0, 1, 'a', 0, 1, 'x', 'y'}, 2)
-	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, 5)
+	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, 'a', 'b'}, 5)
+	f.Add([]byte{0x32, 0xff, 0xff, 0xff, 0x7f, 0, 1, 'a', 'b', 'c', 'd'}, 1)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		cut = max(1, cut%(len(data)+1))
-		var g frames
-		good := 0
+		g, whole := frames{mark: "MARK"}, frames{mark: "MARK"}
+		var passed []byte
+		var err error
 		for part := range slices.Chunk(data, cut) {
-			if g.see(part) != nil {
+			if passed, err = g.pass(passed, part); err != nil {
 				break
 			}
-			good += len(part)
 		}
-		r := bytes.NewReader(data[:good])
+		if same, _ := whole.pass(nil, data); !bytes.Equal(same, passed) {
+			t.Fatalf("whole %q, in pieces %q", same, passed)
+		}
+		r := bytes.NewReader(passed)
 		for {
 			p, err := packets.ReadPacket(r)
 			if err != nil {
@@ -181,12 +194,21 @@ func TestBackoff(t *testing.T) {
 	}
 	r := retries{backoff: b, rand: func() float64 { return 0 }}
 	for range 5 {
-		r.next(0)
+		r.next(0, false, false)
 	}
-	if got := r.next(time.Second); got != 16*time.Second {
+	if got := r.next(time.Second, false, false); got != 16*time.Second {
 		t.Errorf("after a short connection %s", got)
 	}
-	if got := r.next(30 * time.Second); got != 200*ms {
+	if got := r.next(30*time.Second, false, false); got != 200*ms {
 		t.Errorf("after a good connection %s", got)
+	}
+	for range 8 {
+		r.next(0, false, true)
+	}
+	if got := r.next(0, false, true); got != 15*time.Second {
+		t.Errorf("while nobody answers %s", got)
+	}
+	if got := r.next(time.Millisecond, true, false); got != 200*ms {
+		t.Errorf("after a short connection that brought records up %s", got)
 	}
 }

@@ -21,6 +21,7 @@ func (u *Uplink) runData(ctx context.Context) {
 	again := retries{backoff: u.cfg.Backoff, rand: u.cfg.Rand}
 	for ctx.Err() == nil {
 		var lasted time.Duration
+		before := u.counts.acked.Load()
 		s, b, err := u.open(ctx)
 		if err == nil {
 			err = u.serve(ctx, s, b)
@@ -31,7 +32,7 @@ func (u *Uplink) runData(ctx context.Context) {
 			return
 		}
 		u.update(func(st *State) { st.Connected, st.LastError = false, err.Error() })
-		pause := again.next(lasted)
+		pause := again.next(lasted, u.counts.acked.Load() > before, errors.Is(err, errUnreached))
 		u.log.Warn("uplink down", "err", err, "lasted", lasted.Round(time.Millisecond), "retry_in", pause.Round(time.Millisecond))
 		if !wait(ctx, pause) {
 			return

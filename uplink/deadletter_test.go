@@ -42,6 +42,7 @@ func refuseLarge(limit int) func(fakecloud.Message) fakecloud.Verdict {
 }
 
 func TestRecordThatClosesConnectionsIsSetAside(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []CatchUp{Ordered, FreshFirst, Batches} {
 		t.Run(string(mode), func(t *testing.T) {
 			var dead letters
@@ -73,6 +74,7 @@ func TestRecordThatClosesConnectionsIsSetAside(t *testing.T) {
 const quietly = 200 * ms
 
 func TestRecordThatIsNeverAcknowledgedIsSetAside(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	cloud := newCloud(t, fakecloud.Options{Policy: func(m fakecloud.Message) fakecloud.Verdict {
 		if strings.Contains(string(m.Payload), "poison") {
@@ -91,6 +93,7 @@ func TestRecordThatIsNeverAcknowledgedIsSetAside(t *testing.T) {
 }
 
 func TestPoisonAtTheEndOfTheLogWaitsForAControl(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	cloud := newCloud(t, fakecloud.Options{Policy: refuseLarge(600)})
 	b := start(t, cloud, func(c *Config) { c.DeadLetter, c.AckTimeout = dead.put, quietly }, nil)
@@ -110,6 +113,7 @@ func TestPoisonAtTheEndOfTheLogWaitsForAControl(t *testing.T) {
 }
 
 func TestCloudThatTakesNothingMakesNoDeadLetters(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	cloud := newCloud(t, fakecloud.Options{})
 	cloud.RefuseTopic("devices/#")
@@ -125,6 +129,7 @@ func TestCloudThatTakesNothingMakesNoDeadLetters(t *testing.T) {
 }
 
 func TestBadLinkMakesNoDeadLetters(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	var bad atomic.Bool
 	bad.Store(true)

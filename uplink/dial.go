@@ -139,7 +139,6 @@ func (e endpoint) dial(ctx context.Context, tlsConfig func() (*tls.Config, error
 			}
 			return nil, err
 		}
-		c.SetReadLimit(maxPacket + 16)
 		return &webConn{Conn: c}, nil
 	case e.secure:
 		return (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", e.address)

@@ -48,6 +48,10 @@
 // A command whose acknowledgement got lost with its connection comes again too:
 // QoS 1 means at least once in this direction as well.
 //
+// A message from the cloud that is larger than 1 MiB is refused like any other
+// that makes no sense: logged, counted and acknowledged, so that it does not
+// come again.
+//
 // # What the cloud refuses
 //
 // MQTT 3.1.1 has no negative acknowledgement: a broker that does not want a

@@ -51,7 +51,7 @@ func (u *Uplink) runDown(ctx context.Context) {
 			return
 		}
 		u.update(func(st *State) { st.DownConnected, st.DownLastError = false, err.Error() })
-		pause := again.next(lasted)
+		pause := again.next(lasted, false, errors.Is(err, errUnreached))
 		u.log.Warn("connection for commands down", "err", err, "lasted", lasted.Round(time.Millisecond), "retry_in", pause.Round(time.Millisecond))
 		if !wait(ctx, pause) {
 			return

@@ -267,6 +267,21 @@ func TestForwardIn(t *testing.T) {
 	b.eventually("a refusal", func() bool { return b.State().Refused == 1 })
 }
 
+func TestLargeMessageFromTheCloudIsRefused(t *testing.T) {
+	cloud := newCloud(t, fakecloud.Options{})
+	b := start(t, cloud, func(c *Config) { c.Forward = []Forward{{Topic: "in/#", Direction: In, QoS: 1}} }, nil)
+	b.until("subscriptions", func() bool { return len(cloud.Subscriptions(downID)) == 1 })
+	cloud.Publish("in/a", make([]byte, 3<<20), 1, false)
+	cloud.Publish("in/b", make([]byte, 1<<19), 1, false)
+	if got := b.hub.seen(t, 1)[0]; got.Carrier.Topic != "in/b" || len(got.Carrier.Payload) != 1<<19 {
+		t.Errorf("%s of %d bytes", got.Carrier.Topic, len(got.Carrier.Payload))
+	}
+	b.until("both acknowledged", func() bool { return cloud.Unacknowledged(downID) == 0 })
+	if s := b.State(); s.Refused != 1 || cloud.Connects(downID) != 1 {
+		t.Errorf("state %+v, %d connections", s, cloud.Connects(downID))
+	}
+}
+
 func TestForwardInOfReadings(t *testing.T) {
 	cloud := newCloud(t, fakecloud.Options{})
 	b := start(t, cloud, func(c *Config) {

@@ -96,6 +96,7 @@ func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 }
 
 func TestHalfDeadLinkIsGivenUp(t *testing.T) {
+	t.Parallel()
 	for name, script := range map[string]func(*fakecloud.Cloud, bool){
 		"no acknowledgements": (*fakecloud.Cloud).HoldAcks,
 		"no reading":          (*fakecloud.Cloud).StopReading,
@@ -211,6 +212,7 @@ func TestGapsInTheNumbering(t *testing.T) {
 }
 
 func TestUnreadableLog(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, fakecloud.Options{})
 	b := start(t, cloud, nil, nil)
 	b.log.add(readingsOf(5, 1)...)

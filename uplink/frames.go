@@ -13,15 +13,24 @@ const maxPacket = 1 << 20
 // errFrame is wrapped by what frames finds wrong.
 var errFrame = errors.New("the cloud sent a packet that cannot be right")
 
-// frames watches the bytes that come from the cloud and stops the connection
-// at packets that would hurt: larger than maxPacket, or a SUBACK that does not
-// answer exactly one filter (each SUBSCRIBE of ours has one; the library indexes
-// its list of filters with whatever the packet holds).
+// frames stands between the socket and the client library and lets through
+// what does the library no harm. It ends the connection at packets that no
+// server sends and at a SUBACK that does not answer exactly one filter (each
+// SUBSCRIBE of ours has one; the library indexes its list of filters with
+// whatever the packet holds). Of a PUBLISH larger than maxPacket it replaces
+// the payload by a mark: the message can then be refused and acknowledged,
+// where otherwise a persistent session would send it again for ever.
 type frames struct {
-	kind   byte // type of the packet being read, 0 before its first byte
-	shift  uint // of the next byte of the remaining length
-	length int  // remaining length; once known, bytes of the body still to come
-	body   bool // the length is known
+	mark string // payload in place of one that is too large
+
+	first  byte // of the packet being read; kind 0: before it
+	kind   byte
+	shift  uint   // of the next byte of the remaining length
+	length int    // remaining length; once known, bytes of the body still to come
+	body   bool   // the length is known
+	large  bool   // the body is that of a PUBLISH larger than maxPacket
+	head   []byte // its topic and packet id
+	said   bool   // what stands for it has been let through
 }
 
 // Types of MQTT control packets (MQTT 3.1.1 section 2.2.1) that a server may
@@ -38,45 +47,104 @@ const (
 	packetPingresp = 13
 )
 
-// see takes the next bytes of the stream.
-func (f *frames) see(p []byte) error {
+// next is ready for the next packet.
+func (f *frames) next() { *f = frames{mark: f.mark} }
+
+// pass takes the next bytes of the stream and appends to dst what the library
+// may have of them. Dst is good on an error, too: it ends before the packet
+// that is wrong.
+func (f *frames) pass(dst, p []byte) ([]byte, error) {
 	for len(p) > 0 {
 		switch {
 		case f.kind == 0:
-			f.kind = p[0] >> 4
+			f.first, f.kind = p[0], p[0]>>4
+			p = p[1:]
 			switch f.kind {
 			case packetConnack, packetPublish, packetPuback, packetPubrec, packetPubrel,
 				packetPubcomp, packetSuback, packetUnsuback, packetPingresp:
 			default:
-				return fmt.Errorf("%w: type %d", errFrame, f.kind)
+				return dst, fmt.Errorf("%w: type %d", errFrame, f.kind)
 			}
-			p = p[1:]
 		case !f.body:
 			f.length |= int(p[0]&0x7f) << f.shift
 			f.shift += 7
 			f.body = p[0]&0x80 == 0
 			p = p[1:]
 			if !f.body && f.shift > 21 {
-				return fmt.Errorf("%w: remaining length of more than four bytes", errFrame)
-			}
-			if f.length > maxPacket {
-				return fmt.Errorf("%w: more than %d bytes", errFrame, maxPacket)
+				return dst, fmt.Errorf("%w: remaining length of more than four bytes", errFrame)
 			}
 			if f.body {
-				if f.kind == packetSuback && f.length != 3 {
-					return fmt.Errorf("%w: SUBACK of %d bytes", errFrame, f.length)
+				var err error
+				if dst, err = f.begin(dst); err != nil {
+					return dst, err
 				}
-				if f.length == 0 {
-					*f = frames{}
-				}
+			}
+		case f.large:
+			n := min(f.length, len(p))
+			dst = f.shorten(dst, p[:n])
+			p, f.length = p[n:], f.length-n
+			if f.length == 0 {
+				f.next()
 			}
 		default:
 			n := min(f.length, len(p))
+			dst = append(dst, p[:n]...)
 			p, f.length = p[n:], f.length-n
 			if f.length == 0 {
-				*f = frames{}
+				f.next()
 			}
 		}
 	}
-	return nil
+	return dst, nil
+}
+
+// begin looks at a packet whose length is known.
+func (f *frames) begin(dst []byte) ([]byte, error) {
+	switch {
+	case f.kind == packetSuback && f.length != 3:
+		return dst, fmt.Errorf("%w: SUBACK of %d bytes", errFrame, f.length)
+	case f.length > maxPacket && f.kind == packetPublish:
+		f.large = true
+		return dst, nil
+	case f.length > maxPacket:
+		return dst, fmt.Errorf("%w: more than %d bytes", errFrame, maxPacket)
+	}
+	dst = appendLength(append(dst, f.first), f.length)
+	if f.length == 0 {
+		f.next()
+	}
+	return dst, nil
+}
+
+// shorten takes bytes of a PUBLISH that is too large: topic and packet id are
+// kept, the payload is left out.
+func (f *frames) shorten(dst, p []byte) []byte {
+	for want := 2; !f.said; {
+		if len(f.head) >= 2 {
+			want = 2 + int(f.head[0])<<8 + int(f.head[1])
+			if f.first>>1&3 > 0 {
+				want += 2
+			}
+		}
+		if len(f.head) >= 2 && len(f.head) == want {
+			dst = appendLength(append(dst, f.first), want+len(f.mark))
+			dst = append(append(dst, f.head...), f.mark...)
+			f.said = true
+			break
+		}
+		n := min(want-len(f.head), len(p))
+		if n == 0 {
+			break // the rest of them is still to come
+		}
+		f.head, p = append(f.head, p[:n]...), p[n:]
+	}
+	return dst
+}
+
+// appendLength appends a remaining length (MQTT 3.1.1 section 2.2.3).
+func appendLength(dst []byte, n int) []byte {
+	for ; n > 127; n >>= 7 {
+		dst = append(dst, byte(n)|0x80)
+	}
+	return append(dst, byte(n))
 }

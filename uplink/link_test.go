@@ -11,6 +11,7 @@ import (
 )
 
 func TestIdleHalfDeadLinkIsGivenUp(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, fakecloud.Options{})
 	b := start(t, cloud, func(c *Config) { c.KeepAlive, c.AckTimeout = time.Second, 100*ms }, nil)
 	b.eventually("connected", func() bool { return b.State().Connected })
@@ -47,6 +48,7 @@ func silent(t *testing.T) (url string, accepted <-chan struct{}) {
 }
 
 func TestBrokerThatNeverAnswersConnect(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"mqtt", "mqtts", "ws", "wss"} {
 		t.Run(scheme, func(t *testing.T) {
 			addr, accepted := silent(t)
@@ -73,6 +75,7 @@ func TestStopInTheMiddleOfConnecting(t *testing.T) {
 }
 
 func TestStopOnAStalledLink(t *testing.T) {
+	t.Parallel()
 	cloud := newCloud(t, fakecloud.Options{})
 	b := start(t, cloud, func(c *Config) { c.AckTimeout = time.Hour }, nil)
 	b.eventually("connected", func() bool { return b.State().Connected })

@@ -14,6 +14,7 @@ import (
 )
 
 func TestMosquittoRestartedTenTimes(t *testing.T) {
+	t.Parallel()
 	m := newMosquitto(t)
 	o := observe(t, m.url())
 	b := startAt(t, m.url(), nil)
@@ -37,6 +38,7 @@ func TestMosquittoRestartedTenTimes(t *testing.T) {
 }
 
 func TestMosquittoStatus(t *testing.T) {
+	t.Parallel()
 	m := newMosquitto(t)
 	o := observe(t, m.url())
 	p := newProxy(t, "127.0.0.1:"+strconv.Itoa(m.port))
@@ -68,6 +70,7 @@ func TestMosquittoStatus(t *testing.T) {
 }
 
 func TestMosquittoTakeoverWill(t *testing.T) {
+	t.Parallel()
 	m := newMosquitto(t)
 	o := observe(t, m.url())
 	b := startAt(t, m.url(), nil)
@@ -93,6 +96,7 @@ func TestMosquittoTakeoverWill(t *testing.T) {
 }
 
 func TestMosquittoRefusesLargeMessages(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	m := newMosquitto(t, "message_size_limit 2000")
 	o := observe(t, m.url())
@@ -107,6 +111,7 @@ func TestMosquittoRefusesLargeMessages(t *testing.T) {
 }
 
 func TestMosquittoClosesOnLargePackets(t *testing.T) {
+	t.Parallel()
 	var dead letters
 	m := newMosquitto(t, "max_packet_size 2000")
 	o := observe(t, m.url())
@@ -122,6 +127,7 @@ func TestMosquittoClosesOnLargePackets(t *testing.T) {
 }
 
 func TestMosquittoWebSocket(t *testing.T) {
+	t.Parallel()
 	web := strconv.Itoa(freePort(t))
 	// With a listener for WebSockets alone this broker does not start.
 	m := newMosquitto(t, "listener "+web+" 127.0.0.1", "protocol websockets")
@@ -133,6 +139,7 @@ func TestMosquittoWebSocket(t *testing.T) {
 }
 
 func TestMosquittoTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	pki := newPKI(t, dir)
 	m := newMosquitto(t, "cafile "+pki.ca, "certfile "+pki.serverCert, "keyfile "+pki.serverKey, "require_certificate true")
@@ -164,6 +171,7 @@ func TestMosquittoTLS(t *testing.T) {
 }
 
 func TestMosquittoWebSocketTLS(t *testing.T) {
+	t.Parallel()
 	pki := newPKI(t, t.TempDir())
 	web := strconv.Itoa(freePort(t))
 	newMosquitto(t, "listener "+web+" 127.0.0.1", "protocol websockets", "certfile "+pki.serverCert, "keyfile "+pki.serverKey)
@@ -175,6 +183,7 @@ func TestMosquittoWebSocketTLS(t *testing.T) {
 }
 
 func TestMosquittoPassword(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	users := filepath.Join(dir, "users")
 	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", users, "gw", "right").CombinedOutput(); err != nil {

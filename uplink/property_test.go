@@ -18,6 +18,7 @@ import (
 // (Ordered); the cursor never covers a record that the cloud has not taken; and
 // nothing is set aside.
 func TestNothingIsLostWhateverHappens(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		faults := rapid.MapOfN(rapid.IntRange(0, 150),
 			rapid.SampledFrom([]fakecloud.Verdict{fakecloud.Silence, fakecloud.Ignore, fakecloud.Close, fakecloud.Close, fakecloud.CloseAfter, fakecloud.CloseAfter}),

@@ -102,7 +102,7 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := newConn(raw, func(cause error) {
+		c := newConn(raw, u.mark, func(cause error) {
 			time.AfterFunc(lostGrace, func() { s.fail(cause) })
 		})
 		s.conn = c

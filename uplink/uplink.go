@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type Uplink struct {
 	refusals sparing
 
 	paces paces
+	mark  string // stands for payloads that are too large, see frames
 
 	// Of the data connection's goroutine alone:
 	session   uint64              // the last number
@@ -86,6 +88,7 @@ func New(cfg Config) (*Uplink, error) {
 		state:   State{Name: cfg.Name},
 
 		paces:     defaultPaces,
+		mark:      rand.Text(),
 		abandoned: map[uint64]struct{}{},
 	}
 	u.endpoint, _ = parseURL(cfg.URL)
