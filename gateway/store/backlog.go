@@ -53,7 +53,7 @@ func (l *Log) Backlog(uplink string) Backlog {
 	live := map[tallyKey]bool{}
 	for i := x.find(c.Next); i < len(x.segments); i++ {
 		seg := &x.segments[i]
-		n := seg.wanted[uplink]
+		n := seg.want(uplink)
 		for _, r := range done {
 			from, to := max(r.From, seg.base), min(r.To, seg.last)
 			if from > to {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // file is an open bbolt file. bbolt answers damage with a panic, or with a
@@ -96,7 +97,7 @@ func openFile(path string, o opening) (*file, error) {
 	})
 	if err != nil {
 		_ = f.Close()
-		if errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch) {
+		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		return nil, err

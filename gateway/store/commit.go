@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"syscall"
@@ -140,7 +141,10 @@ func (l *Log) commit(j job) error {
 	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load()}
 	written, err := l.file.update(b.run)
 	if err != nil {
-		l.w.reopen = true
+		// After a write that the disk had no room for, bbolt goes on with what
+		// it had. After anything else only the file itself knows what it holds.
+		var write *fs.PathError
+		l.w.reopen = !isFull(err) || !errors.As(err, &write)
 		l.w.deep = l.w.deep || errors.Is(err, ErrDamaged)
 		l.w.boots = nil
 		l.mu.Lock()
@@ -346,6 +350,9 @@ func (b *build) segment(seq uint64) (*segment, error) {
 					return nil, fmt.Errorf("%w: segment %d is missing", ErrDamaged, seg.base)
 				}
 				b.bucket.FillPercent = fill
+				for _, name := range b.opt.Uplinks {
+					seg.wanted[name] = seg.want(name)
+				}
 				if b.w.boots == nil {
 					b.w.boots = map[uint64]bool{}
 				}
@@ -362,7 +369,11 @@ func (b *build) segment(seq uint64) (*segment, error) {
 	}
 	b.bucket.FillPercent = fill
 	b.w.boots = map[uint64]bool{}
-	b.x.segments = append(b.x.segments, segment{base: seq, last: seq, wanted: map[string]uint64{}})
+	wanted := map[string]uint64{}
+	for _, name := range b.opt.Uplinks {
+		wanted[name] = 0
+	}
+	b.x.segments = append(b.x.segments, segment{base: seq, last: seq, wanted: wanted})
 	if len(b.x.segments) == 1 {
 		b.x.first = seq
 	}

@@ -455,3 +455,33 @@ func TestDamageWhileRunning(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedAndAlmostFull: what nobody waits for is left behind if the disk
+// has no room for it.
+func TestDamagedAndAlmostFull(t *testing.T) {
+	dir := tmpfs(t, "8m")
+	r := rigAt(t, filepath.Join(dir, "log.db"), Options{Uplinks: []string{"cloud"}})
+	r.fill(0, 30_000)
+	r.SetCursor("cloud", gateway.Cursor{Next: 29_001})
+	r.close()
+	b, err := os.ReadFile(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[:2*ourPageSize])
+	if err := os.WriteFile(r.path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer ballast(t, dir, 600<<10)()
+	r.open()
+	if h := r.Health(); !h.OK || h.Salvaged != 1000 || h.SetAside == "" {
+		t.Fatalf("%+v", h)
+	}
+	left := values(r.all())
+	for seq := uint64(29_001); seq <= 30_000; seq++ {
+		if left[seq] != fmt.Sprint(seq-1) {
+			t.Fatalf("record %d is %q", seq, left[seq])
+		}
+	}
+	r.put(r.reading(1))
+}

@@ -305,3 +305,17 @@ func TestBacklog(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// TestNewUplink: an uplink that is added later is sent what is in the log.
+func TestNewUplink(t *testing.T) {
+	r := newRig(t, Options{MaxSize: 1 << 20, Uplinks: []string{"old"}})
+	r.fill(0, 3000)
+	r.opt.Uplinks = []string{"old", "new"}
+	r.reopen()
+	for n := range 2 {
+		if b := r.Backlog("new"); b.Records != uint64(3000+n*100) || r.Cursor("new").Next != 1 {
+			t.Fatalf("%+v %v", b, r.Cursor("new"))
+		}
+		r.fill(3000, 100)
+	}
+}

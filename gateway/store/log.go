@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +111,7 @@ func OpenLog(path string, o Options) (*Log, error) {
 	if err := l.start(); errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("store: open log: %w", err)
 	} else if err != nil {
-		l.fail(err)
+		l.fail(err, 0)
 	}
 	return l, nil
 }
@@ -177,16 +178,30 @@ func (l *Log) wants(uplink string, r *gateway.Record) bool {
 	return l.opt.Filter == nil || l.opt.Filter(uplink, r)
 }
 
+// checkRecord refuses what could never be committed.
+func checkRecord(r *gateway.Record) error {
+	if n := recordSize(r); n > MaxRecord {
+		return fmt.Errorf("%w: a record of %d bytes, at most %d", gateway.ErrTooLarge, n, MaxRecord)
+	}
+	if r.Lost != nil {
+		if _, err := json.Marshal(r.Lost); err != nil {
+			return fmt.Errorf("gap: %w", err)
+		}
+	}
+	return nil
+}
+
 // Append queues e and returns; see gateway.Log. The error wraps
 // gateway.ErrNotKept, gateway.ErrClosed, or gateway.ErrTooLarge for a record
-// of more than MaxRecord bytes. An entry without records passes through the
+// of more than MaxRecord bytes. The records must not be changed until Done,
+// which finds their Seq filled in. An entry without records passes through the
 // writer without a commit, also while the disk fails. Done and Stalled must
 // not call Append: both wait for the same goroutine.
 func (l *Log) Append(e *gateway.Entry) error {
 	p := &pending{Entry: e, size: entrySize(e)}
 	for i := range e.Records {
-		if n := recordSize(&e.Records[i]); n > MaxRecord {
-			return fmt.Errorf("store: append: %w: a record of %d bytes, at most %d", gateway.ErrTooLarge, n, MaxRecord)
+		if err := checkRecord(&e.Records[i]); err != nil {
+			return fmt.Errorf("store: append: %w", err)
 		}
 	}
 	l.mu.Lock()

@@ -188,7 +188,11 @@ func (t *losses) records() []gateway.Record {
 		if g.Count == unknown {
 			g.Count = 0
 		}
-		out = append(out, gateway.Record{Kind: gateway.KindGap, Uplink: k.uplink, Lost: g, Stamp: now})
+		r := gateway.Record{Kind: gateway.KindGap, Uplink: k.uplink, Lost: g, Stamp: now}
+		if recordSize(&r) > MaxRecord {
+			g.Counts = nil
+		}
+		out = append(out, r)
 	}
 	return out
 }

@@ -44,6 +44,15 @@ func (s *segment) clone() segment {
 	return c
 }
 
+// want is how many of its records the uplink is sent. Of one that was not there
+// when they were recorded that is not known: as good as all.
+func (s *segment) want(uplink string) uint64 {
+	if n, ok := s.wanted[uplink]; ok {
+		return n
+	}
+	return s.records
+}
+
 // note counts a record that was added.
 func (s *segment) note(seq, boot uint64, size int, at time.Time, q gateway.ClockQuality) {
 	s.last = max(s.last, seq)

@@ -52,7 +52,8 @@ type Options struct {
 	// Filter says whether an uplink is sent r; used for backlogs and gaps
 	// only. It is not asked about what came down from that uplink, messages and
 	// gaps of others, which it is not sent, nor about its own gaps, which it
-	// is. Nil: it is sent all the rest. It must not block nor call the log.
+	// is. Nil: it is sent all the rest. It is called from several
+	// goroutines, and must not block nor call the log.
 	Filter func(uplink string, r *gateway.Record) bool
 }
 

@@ -146,7 +146,7 @@ func decodeRecord(body []byte) (stored, error) {
 // recordSize is about how many bytes a record takes, in memory and as encoded;
 // it takes at most that many as encoded.
 func recordSize(r *gateway.Record) int64 {
-	n := int64(96)
+	n := int64(160)
 	for _, l := range []int{len(r.Device), len(r.Channel), len(r.Topic), len(r.Value), len(r.Origin), len(r.Uplink)} {
 		n += int64(l)
 	}

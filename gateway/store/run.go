@@ -190,11 +190,10 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 		return true, 0
 	}
 	if l.opt.MaxAge > 0 && at(l.w.agedAt.Add(idleFor)) {
-		l.w.agedAt = now
 		if expired(x.segments, l.opt.Clock.Now(), l.opt.MaxAge) > 0 {
 			return true, 0
 		}
-		wait = min(wait, idleFor)
+		l.w.agedAt, wait = now, idleFor
 	}
 	return false, max(wait, 0)
 }
@@ -204,12 +203,13 @@ func (l *Log) attempt() {
 	l.mu.Lock()
 	batch := l.take()
 	l.mu.Unlock()
+	began := time.Now()
 	err := l.examine()
 	if err == nil {
 		err = l.writeUnlessEmpty(job{entries: batch})
 	}
 	if err != nil {
-		l.fail(err)
+		l.fail(err, time.Since(began))
 		l.stall(err)
 		return
 	}
@@ -268,9 +268,10 @@ func (l *Log) forget(p *pending) {
 	}
 }
 
-// fail notes that the disk does not take records, and when to try again.
-func (l *Log) fail(err error) {
-	l.w.retryAt = time.Now().Add(l.w.pause.after())
+// fail notes that the disk does not take records, and when to try again: a
+// vain attempt that took long is not made all the time.
+func (l *Log) fail(err error, took time.Duration) {
+	l.w.retryAt = time.Now().Add(max(l.w.pause.after(), 5*took))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.failing
