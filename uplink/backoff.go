@@ -14,7 +14,7 @@ type Backoff struct {
 	// to nothing on a metered link: when the cloud is back, data should be too.
 	// Default 15 s.
 	Unreached time.Duration
-	Good  time.Duration // after a connection that lasted this long the waits start over; default 30 s
+	Good      time.Duration // after a connection that lasted this long the waits start over; default 30 s
 }
 
 func (b *Backoff) fill() {
