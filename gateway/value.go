@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -55,28 +54,33 @@ func CheckJSON(raw []byte) error {
 	if !bytes.ContainsAny(raw, "0123456789") {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	for {
-		tok, err := dec.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %v", ErrBadPayload, err)
-		}
-		if n, ok := tok.(json.Number); ok {
-			if err := checkNumber(string(n)); err != nil {
+	for i := 0; i < len(raw); i++ { // valid JSON: a digit outside a string begins or continues a number
+		switch c := raw[i]; {
+		case c == '"':
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		case c >= '0' && c <= '9':
+			j := i + 1
+			for j < len(raw) && strings.IndexByte("0123456789.eE+-", raw[j]) >= 0 {
+				j++
+			}
+			if err := checkNumber(raw[i:j]); err != nil {
 				return err
 			}
+			i = j - 1
 		}
 	}
+	return nil
 }
 
-func checkNumber(s string) error {
-	if len(s) < 300 && !strings.ContainsAny(s, "eE") {
+func checkNumber(raw []byte) error {
+	if len(raw) < 300 && !bytes.ContainsAny(raw, "eE") {
 		return nil // cannot reach 1e308
 	}
+	s := string(raw)
 	if f, err := strconv.ParseFloat(s, 64); err != nil || math.IsInf(f, 0) {
 		return fmt.Errorf("%w: %.40s", ErrBadNumber, s)
 	}

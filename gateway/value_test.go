@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -47,19 +50,42 @@ func TestCheckValue(t *testing.T) {
 	}
 }
 
+// FuzzCheckValue compares with encoding/json: what is accepted is JSON whose
+// numbers all fit a double, and of what is refused for a number, one does not.
 func FuzzCheckValue(f *testing.F) {
-	for _, s := range []string{"1", `{"a":[1,2e3,"x\\"]}`, "[[[[", `"\"`, "1e400", "\xff"} {
+	for _, s := range []string{"1", `{"a":[1,2e3,"x\\"]}`, "[[[[", `"\"`, "1e400", "\xff", `{"1e999":-1e308}`, `[1E+999,"\"1e999"]`,
+		`{"a":"\u00e9","b":-0.0e-0}`, strings.Repeat("9", 310)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if CheckValue(raw) != nil {
+		err := CheckValue(raw)
+		if err != nil && !errors.Is(err, ErrBadNumber) {
 			return
 		}
-		var v any
-		if err := json.Unmarshal(raw, &v); err != nil {
-			t.Fatalf("accepted, but encoding/json says %v", err)
+		if !json.Valid(raw) {
+			t.Fatalf("%q is no JSON, but CheckValue says %v", raw, err)
+		}
+		if fit := numbersFit(raw); fit != (err == nil) {
+			t.Fatalf("%q: numbers fit a double: %v, but CheckValue says %v", raw, fit, err)
 		}
 	})
+}
+
+// numbersFit walks valid JSON with the standard decoder.
+func numbersFit(raw []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	for {
+		tok, err := dec.Token()
+		if err != nil {
+			return true
+		}
+		if n, ok := tok.(json.Number); ok {
+			if v, err := strconv.ParseFloat(string(n), 64); err != nil || math.IsInf(v, 0) {
+				return false
+			}
+		}
+	}
 }
 
 func TestCheckID(t *testing.T) {
