@@ -25,17 +25,17 @@ func (b *Backoff) fill() {
 	setDefault(&b.Good, 30*time.Second)
 }
 
-// delay is the wait before retry number n (from 0) with the random number r,
-// 0 <= r < 1.
-func (b Backoff) delay(n int, r float64) time.Duration {
+// delay is the wait before retry number n (from 0), at most most, with the
+// random number r, 0 <= r < 1.
+func (b Backoff) delay(n int, most time.Duration, r float64) time.Duration {
 	d := b.First
 	if n > 0 {
 		d = b.Min
-		for i := 1; i < n && d < b.Max; i++ {
+		for i := 1; i < n && d < most; i++ {
 			d *= 2
 		}
-		d = min(d, b.Max)
 	}
+	d = min(d, most)
 	return d - time.Duration(r*float64(d)/2)
 }
 
@@ -44,19 +44,26 @@ type retries struct {
 	backoff Backoff
 	rand    func() float64
 	n       int
+	useful  bool // what was said of the connection before
 }
 
 // next gives the wait after a connection that lasted for held (0 if there was
-// none). Useful says that it served its purpose, however short; unreached that
-// nobody answered.
+// none). Useful says that it served its purpose, however short; a cloud that
+// ends one such connection after the other is asked again after Min each time.
+// Unreached says that nobody answered.
 func (r *retries) next(held time.Duration, useful, unreached bool) time.Duration {
-	if useful || held >= r.backoff.Good {
+	switch {
+	case held >= r.backoff.Good, useful && !r.useful:
 		r.n = 0
+	case useful:
+		r.n = min(r.n, 1)
 	}
-	d := r.backoff.delay(r.n, r.rand())
-	r.n++
+	r.useful = useful
+	most := r.backoff.Max
 	if unreached {
-		d = min(d, r.backoff.Unreached)
+		most = min(most, r.backoff.Unreached)
 	}
+	d := r.backoff.delay(r.n, most, r.rand())
+	r.n++
 	return d
 }

@@ -185,10 +185,10 @@ func TestBackoff(t *testing.T) {
 	b.fill()
 	for n, want := range []time.Duration{200 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
 		16 * time.Second, 32 * time.Second, 64 * time.Second, 2 * time.Minute, 2 * time.Minute} {
-		if got := b.delay(n, 0); got != want {
+		if got := b.delay(n, b.Max, 0); got != want {
 			t.Errorf("retry %d after %s, want %s", n, got, want)
 		}
-		if got := b.delay(n, 0.999999); got < want/2 || got > want/2+ms {
+		if got := b.delay(n, b.Max, 0.999999); got < want/2 || got > want/2+ms {
 			t.Errorf("retry %d after %s at least, want %s", n, got, want/2)
 		}
 	}
@@ -210,5 +210,13 @@ func TestBackoff(t *testing.T) {
 	}
 	if got := r.next(time.Millisecond, true, false); got != 200*ms {
 		t.Errorf("after a short connection that brought records up %s", got)
+	}
+	for range 20 {
+		if got := r.next(time.Millisecond, true, false); got != time.Second {
+			t.Errorf("after one such connection more %s", got)
+		}
+	}
+	if got := b.delay(50, b.Unreached, 0.5); got != 15*time.Second*3/4 {
+		t.Errorf("while nobody answers all gateways wait %s", got)
 	}
 }
