@@ -137,7 +137,11 @@ func lockFile(path string, o opening) (f *os.File, readOnly, fresh bool, err err
 	if err != nil {
 		return nil, false, false, err
 	}
-	if err := flock(f, readOnly); err != nil {
+	wait := lockTimeout
+	if o.read {
+		wait = 0 // a log in use lets go of its lock for a moment now and then
+	}
+	if err := flock(f, readOnly, wait); err != nil {
 		_ = f.Close()
 		return nil, false, false, err
 	}
@@ -158,9 +162,9 @@ func lockFile(path string, o opening) (f *os.File, readOnly, fresh bool, err err
 	return f, readOnly, st.Size() == 0, nil
 }
 
-// flock takes bbolt's lock of the file, shared for readers. It waits for
-// lockTimeout, then returns an error that wraps ErrLocked.
-func flock(f *os.File, shared bool) error {
+// flock takes bbolt's lock of the file, shared for readers. It waits for as
+// long as said, then returns an error that wraps ErrLocked.
+func flock(f *os.File, shared bool, wait time.Duration) error {
 	how := syscall.LOCK_EX | syscall.LOCK_NB
 	if shared {
 		how = syscall.LOCK_SH | syscall.LOCK_NB
@@ -171,7 +175,7 @@ func flock(f *os.File, shared bool) error {
 		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return err
 		}
-		if waited >= lockTimeout {
+		if waited >= wait {
 			return fmt.Errorf("%s: %w", f.Name(), ErrLocked)
 		}
 		time.Sleep(pause)

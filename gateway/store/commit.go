@@ -38,6 +38,7 @@ type writer struct {
 	saved     map[string]gateway.Cursor
 	lost      []lostRange // what is to be announced with the first commit
 	nameEvery time.Duration
+	trimmed   time.Time // when the memory map was made anew
 	named     time.Time // when the file's name was looked for
 	examined  time.Time // when damaged records may be looked for again
 	savedAt   time.Time // last commit

@@ -24,7 +24,7 @@ func (l *Log) examine() error {
 	began := time.Now()
 	if err := checkFile(l.file.f, true); err != nil {
 		w.reopen, w.deep = true, errors.Is(err, ErrDamaged)
-		l.dropSuspects(bad)
+		l.dropSuspects(bad) // a repair announces what is lost
 		return l.start()
 	}
 	err := l.commit(job{bad: bad, healed: l.copies(bad)})

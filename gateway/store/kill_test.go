@@ -99,6 +99,7 @@ func TestKill(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
+				defer func() { _ = cmd.Process.Kill() }()
 				lines, stop := 0, 200+rand.IntN(3000)
 				sc := bufio.NewScanner(out)
 				for sc.Scan() {

@@ -62,6 +62,8 @@ type Log struct {
 
 	wake chan struct{} // to the writer, holds 1
 
+	readBytes atomic.Int64 // that readers have gone over since the file was opened
+
 	tallyMu sync.Mutex
 	tally   tallies
 

@@ -361,3 +361,25 @@ func TestBackpressure(t *testing.T) {
 		t.Fatalf("%d records", got)
 	}
 }
+
+// TestTrim: letting go of the memory map is noticed by nobody.
+func TestTrim(t *testing.T) {
+	r := newRig(t, Options{Uplinks: []string{"cloud"}})
+	r.fill(0, 1000)
+	r.SetCursor("cloud", gateway.Cursor{Next: 10})
+	r.stop()
+	before := r.file
+	r.readBytes.Store(100 << 20)
+	r.trim(time.Now())
+	if r.file == before || r.file == nil || r.readBytes.Load() != 0 {
+		t.Fatal("nothing happened")
+	}
+	if got := r.all(); len(got) != 1000 || r.Cursor("cloud").Next != 10 {
+		t.Fatal(len(got), r.Cursor("cloud"))
+	}
+	r.reopen()
+	r.fill(1000, 100)
+	if got := r.all(); len(got) != 1100 || got[1099].Seq != 1100 || r.Cursor("cloud").Next != 10 {
+		t.Fatal(len(got), r.Cursor("cloud"))
+	}
+}

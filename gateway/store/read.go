@@ -132,6 +132,7 @@ func (l *Log) readSome(from uint64, maxRecords, maxBytes int, all *[]uint64) (ou
 		after = 0
 		return nil
 	})
+	l.readBytes.Add(int64(bytes))
 	if err == nil && len(bad) > 0 {
 		l.report(bad)
 	}
@@ -195,6 +196,7 @@ func (l *Log) Backward(fn func(gateway.Record) bool) error {
 		if err != nil {
 			return fmt.Errorf("store: read: %w", err)
 		}
+		l.readBytes.Add(int64(len(recs)) * 100)
 		for _, r := range recs {
 			from = r.Seq
 			if !fn(r) {

@@ -18,14 +18,10 @@ import (
 // process's mark in it.
 func (l *Log) start() error {
 	w := &l.w
-	if w.reopen {
-		l.setFile(nil)
-	}
 	if err := l.keepName(); err != nil {
 		return err
 	}
 	if l.file == nil || w.reopen {
-		l.setFile(nil)
 		if err := l.open(); err != nil {
 			return err
 		}
@@ -39,8 +35,6 @@ func (l *Log) start() error {
 	}
 	err := l.commit(job{begin: true, lost: w.lost})
 	if isFull(err) && l.droppable() && dropSpare(l.path) {
-		w.reopen = false
-		l.setFile(nil)
 		if err = l.open(); err == nil {
 			err = l.commit(job{begin: true, lost: w.lost})
 		}
@@ -58,6 +52,11 @@ func (l *Log) start() error {
 func (l *Log) setFile(d *file) {
 	l.fileMu.Lock()
 	defer l.fileMu.Unlock()
+	l.swapFile(d)
+}
+
+// swapFile is setFile with the lock held.
+func (l *Log) swapFile(d *file) {
 	if l.file != nil {
 		if l.file.broken.Load() {
 			l.log.Error("the damaged file stays mapped into memory until the next start")
@@ -67,33 +66,62 @@ func (l *Log) setFile(d *file) {
 	l.file = d
 }
 
-// open opens the file and reads what it says about itself. Damage is repaired.
+// open closes the file, opens it again and reads what it says about itself.
+// Damage is repaired. Readers wait unless that takes long.
 func (l *Log) open() error {
 	w := &l.w
 	w.reopen, w.boots = false, nil
-	if err := finishRename(l.path); err != nil {
-		return err
+	l.readBytes.Store(0)
+	err := finishRename(l.path)
+	if err == nil {
+		err = l.reload(w.deep)
 	}
-	d, known, err := l.openLoad(w.deep)
 	if errors.Is(err, ErrDamaged) {
 		if err = l.repair(err); err == nil {
-			d, known, err = l.openLoad(false)
+			err = l.reload(false)
 		}
 	}
 	if err != nil {
+		w.reopen = true
 		return err
 	}
 	if w.deep {
 		w.deep, w.checked = false, time.Now()
 	}
-	x := &known.index
-	if old := l.index.Load(); old != nil && known.tx == 0 { // all of it went while the log was open
+	l.tallyMu.Lock()
+	l.tally = tallies{}
+	l.tallyMu.Unlock()
+	return nil
+}
+
+func (l *Log) reload(deep bool) error {
+	l.fileMu.Lock()
+	l.swapFile(nil)
+	if deep {
+		l.fileMu.Unlock()
+	}
+	d, known, err := l.openLoad(deep)
+	if deep {
+		l.fileMu.Lock()
+	}
+	defer l.fileMu.Unlock()
+	if err == nil {
+		l.adopt(known)
+		l.file = d
+	}
+	return err
+}
+
+// adopt takes in what a file says about itself.
+func (l *Log) adopt(known *loaded) {
+	w, x, old := &l.w, &known.index, l.index.Load()
+	if old != nil && known.tx == 0 { // all of it went while the log was open
 		m := missing{f: &finding{first: old.first, next: old.head + 1, jumps: old.jumps, certain: true}}
 		m.end(0)
 		w.lost = append(w.lost, m.ranges...)
 	}
-	if x.reserved == 0 && l.index.Load() != nil {
-		x.reserved = l.index.Load().reserved
+	if x.reserved == 0 && old != nil {
+		x.reserved = old.reserved
 	}
 	if w.next == 0 {
 		w.next = l.firstNumber(x)
@@ -102,12 +130,20 @@ func (l *Log) open() error {
 	l.clocks.load(known.boots, 0)
 	l.setCursors(known.cursors, x)
 	w.saved = known.cursors
-	l.tallyMu.Lock()
-	l.tally = tallies{}
-	l.tallyMu.Unlock()
 	l.index.Store(x)
-	l.setFile(d)
-	return nil
+}
+
+// trim lets go of the memory map if readers have drawn much of the file into
+// it, which counts as this process's memory until somebody else needs it.
+func (l *Log) trim(now time.Time) {
+	const enough, every = 8 << 20, 10 * time.Second
+	if l.readBytes.Load() < enough || now.Sub(l.w.trimmed) < every || l.file == nil || !l.w.begun {
+		return
+	}
+	l.w.trimmed = now
+	if err := l.open(); err != nil {
+		l.log.Debug("reopening the file failed", "error", err)
+	}
 }
 
 func (l *Log) openLoad(deep bool) (*file, *loaded, error) {

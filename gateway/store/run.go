@@ -67,16 +67,16 @@ func (l *Log) Run(ctx context.Context) error {
 
 	// A second goroutine calls Done, so that the next commit runs meanwhile, a
 	// third tells of changes of health, which may take their time.
-	var helpers sync.WaitGroup
+	var others sync.WaitGroup
 	out := make(chan delivery, 4)
 	l.w.deliver = out
-	helpers.Go(func() {
+	others.Go(func() {
 		for d := range out {
 			d.do()
 		}
 	})
 	told := make(chan struct{})
-	helpers.Go(func() { l.tell(told) })
+	others.Go(func() { l.tell(told) })
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -96,7 +96,7 @@ func (l *Log) Run(ctx context.Context) error {
 	close(told)
 	close(out)
 	l.w.deliver = nil
-	helpers.Wait()
+	others.Wait()
 	return nil
 }
 
@@ -160,6 +160,7 @@ func (l *Log) step() time.Duration {
 		due = true
 	}
 	if !due {
+		l.trim(now)
 		return wait
 	}
 	l.attempt()
