@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"fieldgate/cmd/fieldgate/config"
 	"fieldgate/gateway"
 	"fieldgate/uplink"
@@ -15,6 +17,10 @@ func (g *gatewayd) newUplink(c *config.Uplink) (*uplink.Uplink, error) {
 		CatchUp: uplink.CatchUp(c.CatchUp), CatchUpRate: c.CatchUpRate, IDs: c.IDs,
 		Dialect: uplink.Dialect(c.Dialect), Filter: c.Filter,
 		Devices: g.deviceIDs, Status: g.cloudStatus,
+		Backlog: func() (uint64, time.Time) {
+			b := g.records.Backlog(c.Name)
+			return b.Records, b.Oldest
+		},
 		DeadLetter: func(r gateway.Record, err error) {
 			log.Error("the cloud refuses a record for ever; it stays in the log and is not sent again",
 				"id", r.ID(g.cfg.ID), "device", r.Device, "channel", r.Channel, "error", err)
