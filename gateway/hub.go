@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,7 +176,7 @@ func (h *Hub) make(b *Batch, req ChangeRequest, owner string) (*Device, error) {
 	m := h.cfg.Forms.Change(req, d)
 	h.stats.changes.Add(1)
 	nb := &Batch{From: access.System, Source: b.Source, Origin: b.Origin, Carrier: &m}
-	return d, h.record(nb, h.changeRecord(nb))
+	return d, h.record(nb, h.changeRecord(&m, b.Origin))
 }
 
 // Change makes one registry change and hands it on like a reading. The error
@@ -205,20 +206,42 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 		}
 		return nil
 	}
-	if req.Op == CreateDevice || req.Op == CreateSensor || req.Op == CreateActuator || b.Carrier == nil {
-		m := h.cfg.Forms.Change(req, d) // with the id that was given to it
-		if b.Carrier != nil {
-			m.Client, m.QoS, m.Props = b.Carrier.Client, b.Carrier.QoS, b.Carrier.Props
-		}
-		b.Carrier = &m
+	if b.Carrier != nil && !creates(req.Op) {
+		h.stats.changes.Add(1)
+		return h.record(b, h.changeRecord(b.Carrier, b.Origin))
 	}
+	m := h.cfg.Forms.Change(req, d) // says who may see it, and the ids that were given
+	if b.Carrier != nil {
+		m.Client, m.QoS, m.Props = b.Carrier.Client, b.Carrier.QoS, b.Carrier.Props
+	}
+	recs := h.changeRecord(&m, b.Origin)
+	if b.Carrier != nil && named(req) { // neighbours hear it as it came
+		m.Payload = b.Carrier.Payload
+	}
+	b.Carrier = &m
 	h.stats.changes.Add(1)
-	return h.record(b, h.changeRecord(b))
+	return h.record(b, recs)
 }
 
-func (h *Hub) changeRecord(b *Batch) []Record {
-	return append([]Record{{Kind: KindChange, Topic: b.Carrier.Topic, Value: b.Carrier.Payload,
-		Origin: b.Origin, Stamp: h.cfg.Clock.Now()}}, h.forwards(b.Carrier, b.Origin)...)
+func creates(op Op) bool { return op == CreateDevice || op == CreateSensor || op == CreateActuator }
+
+// named reports whether what req makes came with all its ids.
+func named(req ChangeRequest) bool {
+	switch req.Op {
+	case CreateSensor:
+		return req.NewSensor.ID != ""
+	case CreateActuator:
+		return req.NewActuator.ID != ""
+	}
+	d := req.NewDevice
+	return d.ID != "" &&
+		!slices.ContainsFunc(d.Sensors, func(s Sensor) bool { return s.ID == "" }) &&
+		!slices.ContainsFunc(d.Actuators, func(a Actuator) bool { return a.ID == "" })
+}
+
+func (h *Hub) changeRecord(m *Message, origin string) []Record {
+	return append([]Record{{Kind: KindChange, Topic: m.Topic, Value: m.Payload,
+		Origin: origin, Stamp: h.cfg.Clock.Now()}}, h.forwards(m, origin)...)
 }
 
 // records makes the log's records of b.

@@ -466,3 +466,29 @@ func TestAcceptEndsWithItsContext(t *testing.T) {
 	}
 	f.log.commit() // the late answer blocks nobody
 }
+
+func TestNeighboursHearACreationAsItCame(t *testing.T) {
+	f := newFixture(t, declared())
+	for _, c := range []struct {
+		req         ChangeRequest
+		heard, logs string
+	}{
+		{ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "N1"}}, "as it came", `"N1"`},
+		{ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "N2", Sensors: []Sensor{{Name: "no id"}}}}, `"N2"`, `"N2"`},
+		{ChangeRequest{Op: CreateSensor, Device: "N1", NewSensor: &Sensor{ID: "S"}}, "as it came", `"N1"`},
+		{ChangeRequest{Op: CreateActuator, Device: "N1", NewActuator: &Actuator{}}, `"N1"`, `"N1"`},
+	} {
+		b := &Batch{From: ann, Source: "test", Carrier: &Message{Topic: "devices", Payload: []byte("as it came"), QoS: 1, Retain: true}}
+		if err := f.hub.Change(b, c.req); err != nil {
+			t.Fatal(err)
+		}
+		f.log.commit()
+		got := f.sink.got[len(f.sink.got)-1].Carrier
+		if string(got.Payload) != c.heard || got.Retain {
+			t.Errorf("%+v: neighbours hear %q, retained %v; want %q", c.req, got.Payload, got.Retain, c.heard)
+		}
+		if rec := f.log.records[len(f.log.records)-1]; string(rec.Value) != c.logs {
+			t.Errorf("%+v: the cloud is told %q, want %q", c.req, rec.Value, c.logs)
+		}
+	}
+}

@@ -14,14 +14,15 @@ import (
 type Current func(kind gateway.Kind, channel string) (value json.RawMessage, at time.Time, ok bool)
 
 // RestDevice is a device as the edge's REST answers it. A Waziup edge knows no
-// visibility; it is added.
+// visibility; it is added. Created and Modified are nil (null) for a device that
+// the configuration declares and nobody has changed.
 type RestDevice struct {
 	ID         string          `json:"id"`
 	Name       string          `json:"name"`
 	Sensors    []RestSensor    `json:"sensors"`
 	Actuators  []RestActuator  `json:"actuators"`
-	Created    time.Time       `json:"created"`
-	Modified   time.Time       `json:"modified"`
+	Created    *time.Time      `json:"created"`
+	Modified   *time.Time      `json:"modified"`
 	Visibility string          `json:"visibility"`
 	Meta       json.RawMessage `json:"meta"`
 }
@@ -37,8 +38,8 @@ type RestSensor struct {
 	Unit     string          `json:"unit"`
 	Time     *time.Time      `json:"time"`
 	Value    json.RawMessage `json:"value"`
-	Created  time.Time       `json:"created"`
-	Modified time.Time       `json:"modified"`
+	Created  *time.Time      `json:"created"`
+	Modified *time.Time      `json:"modified"`
 	Meta     json.RawMessage `json:"meta"`
 }
 
@@ -48,8 +49,8 @@ type RestActuator struct {
 	Name     string          `json:"name"`
 	Time     *time.Time      `json:"time"`
 	Value    json.RawMessage `json:"value"`
-	Created  time.Time       `json:"created"`
-	Modified time.Time       `json:"modified"`
+	Created  *time.Time      `json:"created"`
+	Modified *time.Time      `json:"modified"`
 	Meta     json.RawMessage `json:"meta"`
 }
 
@@ -57,7 +58,7 @@ type RestActuator struct {
 // edge's form.
 func NewRestDevice(d *gateway.Device, current Current) RestDevice {
 	out := RestDevice{
-		ID: d.ID, Name: d.Name, Created: d.Created, Modified: d.Modified,
+		ID: d.ID, Name: d.Name, Created: orNil(d.Created), Modified: orNil(d.Modified),
 		Visibility: visibility(d), Meta: metaOf(d.Meta),
 		Sensors: make([]RestSensor, 0, len(d.Sensors)), Actuators: make([]RestActuator, 0, len(d.Actuators)),
 	}
@@ -74,7 +75,7 @@ func NewRestDevice(d *gateway.Device, current Current) RestDevice {
 func NewRestSensor(d *gateway.Device, s *gateway.Sensor, current Current) RestSensor {
 	out := RestSensor{
 		ID: s.ID, Name: s.Name, Kind: s.Kind, Quantity: s.Quantity, Unit: s.Unit,
-		Created: d.Created, Modified: d.Modified, Meta: metaOf(s.Meta),
+		Created: orNil(d.Created), Modified: orNil(d.Modified), Meta: metaOf(s.Meta),
 	}
 	out.Value, out.Time = last(current, gateway.KindSensor, s.ID)
 	return out
@@ -82,9 +83,17 @@ func NewRestSensor(d *gateway.Device, s *gateway.Sensor, current Current) RestSe
 
 // NewRestActuator puts an actuator of d into the edge's form.
 func NewRestActuator(d *gateway.Device, a *gateway.Actuator, current Current) RestActuator {
-	out := RestActuator{ID: a.ID, Name: a.Name, Created: d.Created, Modified: d.Modified, Meta: metaOf(a.Meta)}
+	out := RestActuator{ID: a.ID, Name: a.Name, Created: orNil(d.Created), Modified: orNil(d.Modified), Meta: metaOf(a.Meta)}
 	out.Value, out.Time = last(current, gateway.KindActuator, a.ID)
 	return out
+}
+
+// orNil is nil for no time.
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 func last(current Current, kind gateway.Kind, channel string) (json.RawMessage, *time.Time) {
