@@ -25,7 +25,7 @@ func (d *down) handle(m mqtt.Message) pending {
 	p := pending{m: m, done: make(chan error, 1)}
 	key := u.echoes.key(m.Topic(), m.Payload())
 	switch {
-	case m.Retained() && d.repeated(m.Topic(), key):
+	case m.Retained() && (d.stale(m.Topic()) || d.repeated(m.Topic(), key)):
 		p.done <- nil
 		return p
 	case u.echoes.own(m.Topic(), m.Payload()):

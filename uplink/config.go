@@ -134,6 +134,10 @@ type Config struct {
 	// time of the oldest, for the status. Nil: worked out from the cursor, which
 	// counts records that are not for this uplink too.
 	Backlog func() (records uint64, oldest time.Time)
+	// Table remembers over a restart which subscriptions the cloud's session has,
+	// so that a retained command that is older than the last one is known as
+	// such. Its keys begin with "down/" and Name. Nil: that memory ends with Run.
+	Table gateway.Table
 	// ClockWait is how long data is held back after the first connection while
 	// the clock is unset, because a time source usually follows the network.
 	// Default 30 s; negative: not at all.

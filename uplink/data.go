@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	offlineWait = 2 * time.Second // for the acknowledgement of offline
-	readRetry   = time.Second     // after the log could not be read
+	offlineWait = time.Second // for the acknowledgement of offline
+	readRetry   = time.Second // after the log could not be read
 	clockLook   = 250 * time.Millisecond
 )
 

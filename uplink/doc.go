@@ -39,11 +39,13 @@
 // # Retained commands
 //
 // A broker delivers retained messages again at each subscription, so after
-// each reconnection. A retained command is carried out like any other, but one
-// with the same topic and payload as the last retained one that was handled on
-// that topic since the start of the program is dropped. After a restart of the
-// program it is carried out once more: it is what the cloud says the actuator
-// should be.
+// each reconnection. While the cloud keeps our session, also over a restart of
+// the program (Config.Table), it has sent each command when it was given, and
+// what is retained may be older than the last of them: it is dropped. A retained
+// command counts when the topic is new to the session or the cloud has lost it,
+// unless it is the very one that was handled last on that topic. A retained
+// command at QoS 0 that is given while the gateway is away is lost therefore;
+// at QoS 1 it waits.
 //
 // A command whose acknowledgement got lost with its connection comes again too:
 // QoS 1 means at least once in this direction as well.

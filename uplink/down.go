@@ -3,10 +3,15 @@ package uplink
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"fieldgate/gateway/access"
 )
 
 const (
@@ -24,6 +29,7 @@ var errFlood = errors.New("more messages from the cloud than can be handled")
 func (u *Uplink) runDown(ctx context.Context) {
 	again := retries{backoff: u.cfg.Backoff, rand: u.cfg.Rand}
 	d := down{u: u, held: map[string]byte{}, seen: map[string]handled{}}
+	d.load()
 	for ctx.Err() == nil {
 		var lasted time.Duration
 		inbox := make(chan mqtt.Message, inboxMessages)
@@ -65,7 +71,75 @@ type down struct {
 
 	mu   sync.Mutex
 	held map[string]byte    // filters that the cloud's session has from us, with their QoS
+	old  []string           // those of them that it had when this connection began
 	seen map[string]handled // by topic
+}
+
+// load reads which filters the cloud's session was given before a restart.
+func (d *down) load() {
+	if d.u.cfg.Table == nil {
+		return
+	}
+	err := d.u.cfg.Table.Each(func(key string, value []byte) error {
+		if f, ok := strings.CutPrefix(key, d.key("")); ok && len(value) == 1 {
+			d.held[f] = value[0]
+		}
+		return nil
+	})
+	if err != nil {
+		d.u.log.Warn("what the cloud's session was subscribed to is not known", "err", err)
+	}
+}
+
+func (d *down) key(filter string) string { return "down/" + d.u.cfg.Name + "/" + filter }
+
+// keep stores the difference between was and d.held. It is called with d.mu
+// held.
+func (d *down) keep(was map[string]byte) {
+	if d.u.cfg.Table == nil {
+		return
+	}
+	pairs := map[string][]byte{}
+	for f, qos := range d.held {
+		if q, ok := was[f]; !ok || q != qos {
+			pairs[d.key(f)] = []byte{qos}
+		}
+	}
+	for f := range was {
+		if _, ok := d.held[f]; !ok {
+			pairs[d.key(f)] = nil
+		}
+	}
+	if len(pairs) == 0 {
+		return
+	}
+	if err := d.u.cfg.Table.Write(pairs); err != nil {
+		d.u.log.Warn("what the cloud's session is subscribed to is not kept", "err", err)
+	}
+}
+
+// begin notes what the cloud's session has from before this connection.
+func (d *down) begin(s *session) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.old = nil
+	if s.present {
+		d.old = slices.Collect(maps.Keys(d.held))
+		return
+	}
+	was := maps.Clone(d.held)
+	clear(d.held)
+	d.keep(was)
+}
+
+// stale reports whether a retained message tells nothing new: the session that
+// the cloud has kept for us was subscribed to its topic all along, and was sent
+// each command there when it was given. What is retained may be older than the
+// last of them.
+func (d *down) stale(topic string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.old, func(f string) bool { return access.MatchTopic(f, topic) })
 }
 
 // pending is a message that is with the Hub.
@@ -76,6 +150,7 @@ type pending struct {
 
 // serve handles one connection until it ends.
 func (d *down) serve(ctx context.Context, s *session, inbox <-chan mqtt.Message, flood <-chan struct{}) error {
+	d.begin(s)
 	acks := make(chan pending, inboxMessages)
 	acked := make(chan struct{})
 	go func() {
@@ -178,9 +253,6 @@ func (d *down) follow(ctx context.Context, s *session) error {
 func (d *down) subscribe(ctx context.Context, s *session, had, want map[string]byte) error {
 	d.u.echoes.listen(want)
 	d.mu.Lock()
-	if had == nil && !s.present {
-		clear(d.held)
-	}
 	var gone []string
 	for f := range d.held {
 		if _, ok := want[f]; !ok {
@@ -228,12 +300,18 @@ func (d *down) subscribe(ctx context.Context, s *session, had, want map[string]b
 		}
 	}
 	d.mu.Lock()
+	was := maps.Clone(d.held)
 	for _, f := range gone {
 		delete(d.held, f)
 	}
 	for f, qos := range want {
-		d.held[f] = qos
+		if slices.Contains(refused, f) {
+			delete(d.held, f)
+		} else {
+			d.held[f] = qos
+		}
 	}
+	d.keep(was)
 	d.mu.Unlock()
 	if len(refused) > 0 {
 		d.u.log.Warn("the cloud refuses subscriptions: commands on them will not come", "filters", refused)

@@ -165,6 +165,55 @@ func TestRetainedCommandIsCarriedOutOnce(t *testing.T) {
 	b.hub.seen(t, 6)
 }
 
+// table is a gateway.Table in memory, of one goroutine at a time.
+type table map[string][]byte
+
+func (m table) Each(fn func(string, []byte) error) error {
+	for k, v := range m {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m table) Write(pairs map[string][]byte) error {
+	for k, v := range pairs {
+		if v == nil {
+			delete(m, k)
+		} else {
+			m[k] = v
+		}
+	}
+	return nil
+}
+
+// TestOldRetainedCommandAfterRestart: what is retained must not undo a newer
+// command that was not, neither after a reconnection nor after a restart. Only
+// a cloud that has lost our session is believed again.
+func TestOldRetainedCommandAfterRestart(t *testing.T) {
+	cloud := newCloud(t, fakecloud.Options{})
+	const topic = "devices/D/actuators/a/value"
+	kept := table{}
+	with := func(c *Config) { c.Table = kept }
+	b := listening(t, cloud, with, nil)
+	cloud.Publish(topic, []byte(`"old"`), 1, true)
+	cloud.Publish(topic, []byte(`"newer"`), 1, false)
+	b.hub.seen(t, 2)
+	b.until("acknowledgements", func() bool { return cloud.Unacknowledged(downID) == 0 })
+	b.stop()
+	cloud.Publish(topic, []byte(`"away"`), 1, true) // waits in the session
+	next := listening(t, cloud, with, &bench{log: b.log, hub: newMemHub(), clock: b.clock})
+	if got := next.hub.seen(t, 1); string(got[0].Readings[0].Value) != `"away"` {
+		t.Fatalf("first %s", got[0].Readings[0].Value)
+	}
+	next.until("subscribed again", func() bool { return next.State().DownConnected && cloud.Unacknowledged(downID) == 0 })
+	cloud.Publish("devices/D/name", []byte(`marker`), 1, false) // behind whatever the subscription brought
+	if got := next.hub.seen(t, 2); len(got[1].Readings) != 0 {
+		t.Fatalf("an old retained command was carried out: %s", got[1].Readings[0].Value)
+	}
+}
+
 func TestSubscriptionsFollowTheDevices(t *testing.T) {
 	cloud := newCloud(t, fakecloud.Options{})
 	var devices atomic.Value

@@ -21,7 +21,7 @@ type paces struct {
 	stop    time.Duration // for what is in flight at a stop
 }
 
-var defaultPaces = paces{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second, stop: time.Second}
+var defaultPaces = paces{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second, stop: 500 * time.Millisecond}
 
 // StatusTopic is the topic of a gateway's retained status.
 func StatusTopic(gatewayID string) string { return "gateways/" + gatewayID + "/status" }

@@ -26,10 +26,11 @@ func (g *gatewayd) newUplink(c *config.Uplink) (*uplink.Uplink, error) {
 				"id", r.ID(g.cfg.ID), "device", r.Device, "channel", r.Channel, "error", err)
 		},
 		OnState: func(uplink.State) { g.wake() },
+		Table:   g.state[0].table("uplinks"),
 		Log:     clockedLog{g.records, g.watch}, Hub: g.hub, Sessions: g.sessions, Clock: g.clock, Logger: log,
 	}
 	if c.Username != "" {
-		cfg.Password = func() (string, error) { return string(c.Password), nil }
+		cfg.Password = c.ReadPassword
 	}
 	for _, f := range c.Forward {
 		cfg.Forward = append(cfg.Forward, uplink.Forward{Topic: f.Topic, Direction: uplink.Direction(f.Direction),
