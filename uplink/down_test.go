@@ -202,7 +202,7 @@ func TestOldRetainedCommandAfterRestart(t *testing.T) {
 	b.hub.seen(t, 2)
 	b.until("acknowledgements", func() bool { return cloud.Unacknowledged(downID) == 0 })
 	b.stop()
-	cloud.Publish(topic, []byte(`"away"`), 1, true) // waits in the session
+	cloud.Publish(topic, []byte(`"away"`), 1, false) // waits in the session
 	next := listening(t, cloud, with, &bench{log: b.log, hub: newMemHub(), clock: b.clock})
 	if got := next.hub.seen(t, 1); string(got[0].Readings[0].Value) != `"away"` {
 		t.Fatalf("first %s", got[0].Readings[0].Value)
