@@ -290,7 +290,11 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 	brokers.stop()
 	uplinks.stop()
 	storeStage.stop()
-	return errors.Join(failed, g.closeFiles())
+	if err := g.closeFiles(); err != nil {
+		// Nothing of it was acknowledged. It is no failure of the stop.
+		g.log.Error("not everything reached the disk", "error", err)
+	}
+	return failed
 }
 
 // keepHouse publishes the status when it changes and watches the clock.
