@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -11,27 +12,34 @@ type currentKey struct {
 	device, channel string
 }
 
+// keyOf is what r is a value of; false if it is none.
+func keyOf(r *Record) (currentKey, bool) {
+	switch r.Kind {
+	case KindSensor:
+		return currentKey{KindSensor, r.Device, r.Channel}, true
+	case KindActuator, KindCommand:
+		return currentKey{KindActuator, r.Device, r.Channel}, true
+	}
+	return currentKey{}, false
+}
+
 // current is the latest value of each sensor and actuator.
 type current struct {
 	mu   sync.RWMutex
 	last map[currentKey]Record
 }
 
-// note keeps r if it is not older than what is known. Back-dated readings are
-// history, not the present.
+// note keeps r if it is the present. A back-dated reading is history; but what
+// claims to be from the future, as after a clock that was wrong, must not stand
+// in the way of all that follows.
 func (c *current) note(r *Record) {
-	k := currentKey{KindSensor, r.Device, r.Channel}
-	switch r.Kind {
-	case KindActuator, KindCommand:
-		k.kind = KindActuator
-	case KindSensor:
-	default:
+	k, ok := keyOf(r)
+	if !ok {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old, ok := c.last[k]
-	if ok && r.At.Before(old.At) && old.Clock <= r.Clock {
+	if old, ok := c.last[k]; ok && r.At.Before(old.At) && !old.At.After(r.Stamp.Wall) {
 		return
 	}
 	c.last[k] = *r
@@ -50,26 +58,25 @@ func (h *Hub) Current(device, channel string, kind Kind) (Record, bool) {
 // its argument with records from the newest backwards until it returns false.
 func (h *Hub) Restore(walk func(func(Record) bool) error) error {
 	seen := map[currentKey]Record{}
-	want := 0
+	wanted := map[currentKey]bool{} // not what is left of devices that are gone
 	for _, d := range h.cfg.Registry.Devices() {
-		want += len(d.Sensors) + len(d.Actuators)
+		for _, s := range d.Sensors {
+			wanted[currentKey{KindSensor, d.ID, s.ID}] = true
+		}
+		for _, a := range d.Actuators {
+			wanted[currentKey{KindActuator, d.ID, a.ID}] = true
+		}
 	}
 	const most = 200_000 // a sensor silent for longer starts without a value
 	n := 0
 	err := walk(func(r Record) bool {
-		k := currentKey{KindSensor, r.Device, r.Channel}
-		switch r.Kind {
-		case KindActuator, KindCommand:
-			k.kind = KindActuator
-		case KindSensor:
-		default:
-			return true
-		}
-		if old, ok := seen[k]; !ok || r.At.After(old.At) {
-			seen[k] = r
+		if k, ok := keyOf(&r); ok && wanted[k] {
+			if old, ok := seen[k]; !ok || r.At.After(old.At) {
+				seen[k] = r
+			}
 		}
 		n++
-		return len(seen) < want && n < most
+		return len(seen) < len(wanted) && n < most
 	})
 	h.current.mu.Lock()
 	defer h.current.mu.Unlock()
@@ -135,6 +142,23 @@ func (m *missed) take() (Lost, bool) {
 	return l, true
 }
 
+// put gives back what take took and nobody could be told.
+func (m *missed) put(l Lost) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.count == 0 {
+		m.last = l.Last
+	}
+	m.count += l.Count
+	m.first = l.First
+	if m.counts == nil {
+		m.counts = map[string]uint64{}
+	}
+	for key, n := range l.Counts {
+		m.counts[key] += n
+	}
+}
+
 // Recovered is to be called when the disk works again: it logs one gap record
 // for each of uplinks if records were missed meanwhile.
 func (h *Hub) Recovered(uplinks []string) error {
@@ -150,5 +174,9 @@ func (h *Hub) Recovered(uplinks []string) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	return h.cfg.Log.Append(&Entry{Records: recs, Done: func(error) {}})
+	if err := h.cfg.Log.Append(&Entry{Records: recs, Done: func(error) {}}); err != nil {
+		h.missed.put(lost) // the next time
+		return fmt.Errorf("gateway: gap: %w", err)
+	}
+	return nil
 }

@@ -102,6 +102,10 @@ func (h *Hub) Submit(b *Batch) error {
 	if len(b.Readings) == 0 && b.Carrier == nil {
 		return fmt.Errorf("%w: nothing in it", ErrBadPayload)
 	}
+	h.stats.readings.Add(uint64(len(b.Readings)))
+	if len(b.Readings) == 0 {
+		h.stats.messages.Add(1)
+	}
 	return h.record(b, h.records(b))
 }
 
@@ -281,10 +285,6 @@ func (h *Hub) forwards(m *Message, origin string) []Record {
 // record takes b through the log and hands it on. Records that nobody waits
 // for are handed on at once.
 func (h *Hub) record(b *Batch, recs []Record) error {
-	h.stats.readings.Add(uint64(len(b.Readings)))
-	if len(b.Readings) == 0 {
-		h.stats.messages.Add(1)
-	}
 	if len(recs) == 0 { // nothing to keep: an ordinary MQTT message
 		h.deliver(b, nil, b.Done)
 		return nil

@@ -85,7 +85,8 @@ func (r *Registry) Declare(d Declared) error {
 	return r.rebuild()
 }
 
-// OnChange has fn called after each change of devices. It must not block.
+// OnChange has fn called after each change, with the lock of changes held: it
+// must neither block nor change anything.
 func (r *Registry) OnChange(fn func()) { r.changed.Store(&fn) }
 
 // rebuild makes the state from the tables and the configuration.

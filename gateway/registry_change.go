@@ -36,7 +36,9 @@ func (sd *storedDevice) applyTo(d *Device) {
 	for _, s := range sd.Sensors {
 		at, declared := d.Sensor(s.ID)
 		if !declared {
-			d.Sensors = append(d.Sensors, s)
+			if _, was := sd.Base["s/"+s.ID]; !was { // else it left the file
+				d.Sensors = append(d.Sensors, s)
+			}
 			continue
 		}
 		if base, ok := sd.Base["s/"+s.ID]; ok && base == at.Name {
@@ -49,7 +51,9 @@ func (sd *storedDevice) applyTo(d *Device) {
 	for _, a := range sd.Actuators {
 		at, declared := d.Actuator(a.ID)
 		if !declared {
-			d.Actuators = append(d.Actuators, a)
+			if _, was := sd.Base["a/"+a.ID]; !was {
+				d.Actuators = append(d.Actuators, a)
+			}
 			continue
 		}
 		if base, ok := sd.Base["a/"+a.ID]; ok && base == at.Name {
