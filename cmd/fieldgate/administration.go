@@ -58,18 +58,43 @@ func jsonText(s string) string {
 	return string(raw)
 }
 
-// do calls fn with the running gateway, or with its files.
-func (p place) do(env environment, fn func(administration) error) error {
+// reach gives the configuration and the running gateway, nil if none runs.
+func (p place) reach(env environment) (*config.Config, *socket, error) {
 	cfg, err := p.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := dialSocket(env.ctx, cfg.Data)
+	return cfg, s, err
+}
+
+// own makes the data folder if it is missing. Files that root makes in the
+// folder of another user would lock the gateway out of them.
+func own(data string) error {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(data)
 	if err != nil {
 		return err
 	}
-	s, err := dialSocket(env.ctx, cfg.Data)
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 && st.Uid != 0 {
+		return fmt.Errorf("%s belongs to user %d: start the gateway, or run this as that user: sudo -u '#%d' ...", data, st.Uid, st.Uid)
+	}
+	return nil
+}
+
+// do calls fn with the running gateway, or with its files.
+func (p place) do(env environment, fn func(administration) error) error {
+	cfg, s, err := p.reach(env)
 	if err != nil {
 		return err
 	}
 	if s != nil {
 		return fn(s)
+	}
+	if err := own(cfg.Data); err != nil {
+		return err
 	}
 	f, err := openState(filepath.Join(cfg.Data, registryFile), slog.New(slog.NewTextHandler(env.stderr, nil)), gateway.NewSystemClock())
 	if err != nil {

@@ -22,11 +22,7 @@ type logCmd struct {
 
 // log calls live while the gateway runs and dead on the file of one that does not.
 func (p place) log(env environment, live func(*socket) error, dead func(path, id string) error) error {
-	cfg, err := p.load()
-	if err != nil {
-		return err
-	}
-	s, err := dialSocket(env.ctx, cfg.Data)
+	cfg, s, err := p.reach(env)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,6 @@ func execute(env environment, args []string) int {
 		kong.Writers(env.stdout, env.stderr),
 		kong.Exit(func(code int) { status = code }), // --help
 		kong.Bind(env),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		fmt.Fprintln(env.stderr, "fieldgate:", err)

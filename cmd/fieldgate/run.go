@@ -43,6 +43,7 @@ func (c runCmd) Run(env environment) error {
 		for {
 			select {
 			case <-ctx.Done():
+				notify(log, daemon.SdNotifyStopping)
 				return
 			case <-hup:
 				c.reload(g, log)
@@ -56,7 +57,6 @@ func (c runCmd) Run(env environment) error {
 	signal.Stop(hup)
 	cancel()
 	<-reloaded
-	notify(log, daemon.SdNotifyStopping)
 	return err
 }
 
