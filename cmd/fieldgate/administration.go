@@ -79,7 +79,7 @@ func own(data string) error {
 		return err
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 && st.Uid != 0 {
-		return fmt.Errorf("%s belongs to user %d: start the gateway, or run this as that user: sudo -u '#%d' ...", data, st.Uid, st.Uid)
+		return fmt.Errorf("%s belongs to user %d: start the gateway, or run this as that user, with sudo -u '#%d'", data, st.Uid, st.Uid)
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ func mosquitto(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
+		if os.Getenv("FIELDGATE_CI") != "" {
+			t.Fatalf("%s is not installed (package mosquitto-clients)", name)
+		}
 		t.Skipf("%s is not installed (package mosquitto-clients)", name)
 	}
 	return exec.Command(path, args...)
@@ -131,6 +134,9 @@ func TestMosquittoBridge(t *testing.T) {
 		path = p
 	}
 	if _, err := os.Stat(path); err != nil {
+		if os.Getenv("FIELDGATE_CI") != "" {
+			t.Fatal("mosquitto is not installed")
+		}
 		t.Skip("mosquitto is not installed")
 	}
 	cmd := exec.Command(path, "-c", conf)
