@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,6 +18,7 @@ type ticket struct {
 	qos    byte
 	over   bool // the answer is known
 	silent bool // there is none
+	taken  bool // QoS 2: the Hub has it, and the session is kept; under the session's mu
 	code   byte
 	reason string
 }
@@ -100,14 +102,15 @@ func (s *session) connection() *conn {
 
 // received2 notes the outcome of a QoS 2 publish: its identifier is in use
 // until PUBREL, unless the client is told of a failure (MQTT 5.0 section
-// 4.3.3).
+// 4.3.3). Silence about what the Hub has taken means that the identifier is
+// not on disk: the client sends it again, and it must not be taken again.
 func (s *session) received2(t *ticket, code byte, silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.in2[t.id] != t {
 		return // released in the meantime
 	}
-	if silent || s.version == 5 && code >= codeUnspecified {
+	if silent && !t.taken || s.version == 5 && code >= codeUnspecified {
 		delete(s.in2, t.id)
 		return
 	}
@@ -126,18 +129,93 @@ func (s *session) begin2(t *ticket) (repeated, pending bool) {
 	return false, false
 }
 
-// release handles PUBREL.
+// taken2 notes that the Hub has taken a QoS 2 publish. It is true if the
+// identifier has to be on disk before PUBREC: received identifiers are part of
+// a session that is kept (MQTT 3.1.1 sections 3.1.2.4 and 4.3.3). The Hub has
+// the message first: in the other order a crash in between would lose it, in
+// this one the client sends it again.
+func (s *session) taken2(t *ticket, code byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in2[t.id] != t || s.version == 5 && code >= codeUnspecified || !s.lasting() {
+		return false
+	}
+	t.taken = true
+	s.metaDirty = true
+	s.markDirty()
+	return true
+}
+
+// lasting says whether the session outlives the process. Needs s.mu.
+func (s *session) lasting() bool { return s.b.table != nil && s.persistent() }
+
+// received are the identifiers of QoS 2 publishes that were taken and have not
+// been released, in their order. Needs s.mu.
+func (s *session) received() []uint16 {
+	var out []uint16
+	for id, t := range s.in2 {
+		if t == nil || t.taken {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// release handles PUBREL. That the identifier is free is on disk before
+// PUBCOMP, after which the client may use it for another message. Were it
+// written later, a crash could bring the identifier back and the new message
+// would be taken for the old one; the DUP flag does not tell them apart, as
+// the new one has it too when it is sent for the second time. A PUBREL of an
+// unknown identifier waits likewise: the one before it may have failed to
+// reach the disk.
 func (c *conn) release(id uint16) {
 	s := c.sess
 	s.mu.Lock()
 	_, ok := s.in2[id]
 	delete(s.in2, id)
+	if ok && s.lasting() {
+		s.metaDirty = true
+		s.markDirty()
+	}
 	s.mu.Unlock()
 	code := codeSuccess
 	if !ok {
 		code = codeIDNotFound
 	}
-	c.reply(packets.Pubcomp, id, code, "")
+	c.replyStored(packets.Pubcomp, id, code)
+}
+
+// replyStored is reply once a session that is kept is on disk as it is now.
+func (c *conn) replyStored(kind byte, id uint16, code byte) {
+	c.sess.mu.Lock()
+	lasting := c.sess.lasting()
+	c.sess.mu.Unlock()
+	if !lasting {
+		c.reply(kind, id, code, "")
+		return
+	}
+	c.afterStored(func(err error) {
+		if err == nil {
+			c.reply(kind, id, code, "")
+		}
+	})
+}
+
+// afterStored calls fn when the session is on disk, or with the error. In the
+// latter case the client has to come back and ask again.
+func (c *conn) afterStored(fn func(error)) {
+	c.b.under.add()
+	c.b.whenStored(func(err error) {
+		defer c.b.under.done()
+		if err != nil {
+			c.unkept.Store(true)
+			if next := c.sess.connection(); next != nil {
+				next.unkept.Store(true)
+			}
+		}
+		fn(err)
+	})
 }
 
 // verdict says what a client is told about the outcome of a publish. Silent:

@@ -190,8 +190,11 @@ func FuzzDecodeSession(f *testing.F) {
 	s := &storedSession{clientID: "c", version: 5, expiry: 1e12, remaining: 1e9, subs: []subscription{{filter: "$share/g/a/#", share: "g", qos: 2, id: 7}, {filter: "b", noLocal: true, asPublished: true, retainHandling: 2}}}
 	s.subject.User = "ann"
 	f.Add(encodeSession(s))
+	s.received = []uint16{1, 7, 65535}
+	f.Add(encodeSession(s))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		for _, raw := range [][]byte{raw, encodeSealed(raw)} {
+		newer := append(encoder{encodingReceived}, raw...)
+		for _, raw := range [][]byte{raw, encodeSealed(raw), newer.sum()} {
 			s, err := decodeSession(raw)
 			if err != nil {
 				continue

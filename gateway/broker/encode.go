@@ -13,7 +13,12 @@ import (
 
 // The form of what is kept on disk. All numbers are unsigned varints, texts
 // are preceded by their length, and a CRC-32 (IEEE) ends each entry.
-const encodingVersion = 1
+const (
+	encodingVersion = 1
+	// Of a session with received identifiers, which follow the subscriptions:
+	// their number, then for each by how much it is greater than the one before.
+	encodingReceived = 2
+)
 
 var errDamaged = errors.New("broker: damaged entry")
 
@@ -25,6 +30,7 @@ type storedSession struct {
 	expiry    time.Duration // whole seconds
 	remaining time.Duration // of expiry, when it was written; whole seconds
 	subs      []subscription
+	received  []uint16 // QoS 2 identifiers that were not released; not 0, ascending
 }
 
 // storedMessage is the form of a queued or retained message on disk.
@@ -40,6 +46,9 @@ type storedMessage struct {
 
 func encodeSession(s *storedSession) []byte {
 	e := encoder{encodingVersion}
+	if len(s.received) > 0 {
+		e[0] = encodingReceived
+	}
 	e.text(s.subject.User)
 	e.text(s.subject.Key)
 	e.text(s.clientID)
@@ -53,11 +62,19 @@ func encodeSession(s *storedSession) []byte {
 		e.number(uint64(sub.qos) | flag(sub.noLocal, 4) | flag(sub.asPublished, 8) | uint64(sub.retainHandling)<<4)
 		e.number(uint64(sub.id))
 	}
+	if len(s.received) > 0 {
+		e.number(uint64(len(s.received)))
+		last := uint16(0)
+		for _, id := range s.received {
+			e.number(uint64(id - last))
+			last = id
+		}
+	}
 	return e.sum()
 }
 
 func decodeSession(raw []byte) (*storedSession, error) {
-	d := newDecoder(raw)
+	d := newDecoder(raw, encodingReceived)
 	s := &storedSession{subject: access.Subject{User: d.text(), Key: d.text()}, clientID: d.text(),
 		version: byte(d.limited(5)), expiry: d.seconds(), remaining: d.seconds()}
 	n := d.limited(uint64(len(d.rest)))
@@ -71,6 +88,18 @@ func decodeSession(raw []byte) (*storedSession, error) {
 		}
 		sub.share = shareOf(sub.filter)
 		s.subs = append(s.subs, sub)
+	}
+	if d.version < encodingReceived {
+		return s, d.err()
+	}
+	last := uint64(0)
+	for range d.limited(uint64(len(d.rest))) {
+		step := d.limited(65535 - last)
+		if d.bad || step == 0 {
+			return nil, errDamaged
+		}
+		last += step
+		s.received = append(s.received, uint16(last))
 	}
 	return s, d.err()
 }
@@ -125,7 +154,7 @@ func encodeMessage(s *storedMessage) []byte {
 // decodeMessage reads a message; its reach and device are for the broker to
 // fill in.
 func decodeMessage(raw []byte) (*storedMessage, error) {
-	d := newDecoder(raw)
+	d := newDecoder(raw, encodingVersion)
 	f := d.limited(127)
 	s := &storedMessage{qos: byte(f & 3), retain: f&flagRetain != 0, released: f&flagReleased != 0, packet: uint16(d.limited(65535))}
 	for range d.limited(uint64(len(d.rest))) {
@@ -177,16 +206,18 @@ func (e *encoder) seconds(d time.Duration) {
 func (e *encoder) sum() []byte { return binary.BigEndian.AppendUint32(*e, crc32.ChecksumIEEE(*e)) }
 
 type decoder struct {
-	rest []byte
-	bad  bool
+	version byte
+	rest    []byte
+	bad     bool
 }
 
-func newDecoder(raw []byte) *decoder {
+// newDecoder reads an entry of any version up to newest.
+func newDecoder(raw []byte, newest byte) *decoder {
 	n := len(raw) - 4
-	if n < 1 || crc32.ChecksumIEEE(raw[:n]) != binary.BigEndian.Uint32(raw[n:]) || raw[0] != encodingVersion {
+	if n < 1 || crc32.ChecksumIEEE(raw[:n]) != binary.BigEndian.Uint32(raw[n:]) || raw[0] < encodingVersion || raw[0] > newest {
 		return &decoder{bad: true}
 	}
-	return &decoder{rest: raw[1:n]}
+	return &decoder{version: raw[0], rest: raw[1:n]}
 }
 
 func (d *decoder) limited(most uint64) uint64 {

@@ -137,6 +137,18 @@ func (c *conn) reply(kind byte, id uint16, code byte, reason string) {
 	if kind == packets.Pubrel {
 		pk.FixedHeader.Qos = 1
 	}
-	pk.Properties.ReasonString = reason
+	pk.Properties.ReasonString = c.fitting(reason, 0)
 	_ = cl.WritePacket(pk) // fails if the connection is ending; the client asks again
+}
+
+// fitting is a reason if the client takes a packet with it (MQTT 5.0 section
+// 3.9.2.1.2), else "". Mochi counts without the header and would not send a
+// packet at all that is a few bytes too long. Codes is the number of reason
+// codes besides the first.
+func (c *conn) fitting(reason string, codes int) string {
+	const most = 5 + 2 + 1 + 4 + 3 // header, identifier, code, length of properties, property
+	if c.asked.maxPacket > 0 && uint64(most+codes+len(reason)) > uint64(c.asked.maxPacket) {
+		return ""
+	}
+	return reason
 }

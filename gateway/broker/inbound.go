@@ -27,7 +27,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 	if t.qos == 2 {
 		if repeated, pending := c.sess.begin2(t); repeated {
 			if !pending {
-				c.reply(packets.Pubrec, t.id, codeSuccess, "")
+				c.replyStored(packets.Pubrec, t.id, codeSuccess)
 			}
 			return nil
 		}
@@ -61,6 +61,9 @@ func (c *conn) concluded(t *ticket, topic string, err error) {
 	}
 	if silent {
 		c.unkept.Store(true)
+	} else if t.qos == 2 && c.sess.taken2(t, code) {
+		c.afterStored(func(err error) { c.settle(t, code, reason, err != nil) })
+		return
 	}
 	c.settle(t, code, reason, silent)
 }

@@ -218,7 +218,7 @@ func (s *session) eachOutgoing(fn func(*outgoing)) {
 
 // stored is the session as it goes to disk. Needs s.mu.
 func (s *session) stored() *storedSession {
-	out := &storedSession{subject: s.subject, clientID: s.clientID, version: s.version, expiry: s.expiry, remaining: s.expiry}
+	out := &storedSession{subject: s.subject, clientID: s.clientID, version: s.version, expiry: s.expiry, remaining: s.expiry, received: s.received()}
 	if s.conn == nil {
 		out.remaining = max(0, s.expiry-(s.b.mono()-s.absent))
 	}
@@ -347,6 +347,9 @@ func (b *Broker) restoreSession(st *storedSession, queued map[string][]*outgoing
 		subs: map[string]*subscription{}, in2: map[uint16]*ticket{}, saved: true}
 	s.absent = b.mono() - max(0, s.expiry-st.remaining)
 	s.metaAt = b.mono()
+	for _, id := range st.received {
+		s.in2[id] = nil
+	}
 	for i := range st.subs {
 		sub := st.subs[i]
 		sub.sess = s

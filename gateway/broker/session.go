@@ -26,7 +26,7 @@ type session struct {
 	absent  time.Duration // monotonic: since when; only without conn
 	subs    map[string]*subscription
 
-	in2 map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received
+	in2 map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received and answered, or restored
 
 	outbox
 

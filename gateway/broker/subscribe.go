@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"fmt"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -13,6 +15,7 @@ func (c *conn) subscribe(pk *packets.Packet) {
 		id = pk.Properties.SubscriptionIdentifier[0]
 	}
 	codes := make([]byte, 0, len(pk.Filters))
+	reason := ""              // of the first failure: SUBACK has room for one
 	var fresh []*subscription // whose retained messages are wanted
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
@@ -25,12 +28,17 @@ func (c *conn) subscribe(pk *packets.Packet) {
 		if code < codeUnspecified && sub.share == "" && sub.retainHandling != 2 && !(existed && sub.retainHandling == 1) {
 			fresh = append(fresh, sub)
 		}
-		if code >= codeUnspecified && c.version < 5 {
-			code = codeUnspecified
+		if code >= codeUnspecified {
+			if reason == "" {
+				reason = refusedFilter(code, sub.filter)
+			}
+			if c.version < 5 {
+				code = codeUnspecified
+			}
 		}
 		codes = append(codes, code)
 	}
-	c.confirm(packets.Suback, pk.PacketID, codes)
+	c.confirm(packets.Suback, pk.PacketID, codes, reason)
 	for _, sub := range fresh {
 		c.b.sendRetained(s, sub)
 	}
@@ -97,11 +105,32 @@ func (c *conn) unsubscribe(pk *packets.Packet) {
 	s.metaDirty = true
 	s.markDirty()
 	s.mu.Unlock()
-	c.confirm(packets.Unsuback, pk.PacketID, codes)
+	c.confirm(packets.Unsuback, pk.PacketID, codes, "")
 }
 
-func (c *conn) confirm(kind byte, id uint16, codes []byte) {
-	if cl := c.client.Load(); cl != nil {
-		_ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCodes: codes})
+// refusedFilter is a failure in SUBACK in words.
+func refusedFilter(code byte, filter string) string {
+	why := "the session has ended"
+	switch code {
+	case codeFilterInvalid:
+		why = "too long or too deep"
+	case codeNotAuthorized:
+		why = "not allowed"
+	case codeQuota:
+		why = "too many subscriptions"
 	}
+	return reasonString(fmt.Errorf("%s: %s", why, filter))
+}
+
+// confirm sends SUBACK or UNSUBACK. The reason is for MQTT 5; mochi leaves it
+// away if the client wants no problem information (MQTT 5.0 section
+// 3.1.2.11.7).
+func (c *conn) confirm(kind byte, id uint16, codes []byte, reason string) {
+	cl := c.client.Load()
+	if cl == nil {
+		return
+	}
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCodes: codes}
+	pk.Properties.ReasonString = c.fitting(reason, len(codes))
+	_ = cl.WritePacket(pk)
 }

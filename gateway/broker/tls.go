@@ -15,8 +15,11 @@ import (
 type TLS struct {
 	Cert string // PEM: the certificate and those between it and a root
 	Key  string // PEM
-	// ClientCA holds PEM certificates of authorities; if it is not "", clients
-	// need a certificate from one of them.
+	// ClientCA holds PEM certificates of authorities. Whether clients need a
+	// certificate is for the operator to choose: with "" none is asked for, with
+	// a file every client must have one from an authority in it, and who has
+	// none does not get past the TLS handshake. The certificate does not replace
+	// the login.
 	ClientCA string
 }
 
