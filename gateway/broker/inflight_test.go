@@ -75,6 +75,9 @@ func TestReleasedQoS2OverCrash(t *testing.T) {
 			c = r.connect(who{id: "c", keep: true})
 			c.publish2("new", 7, dup)
 			c.want(packets.Pubrec)
+			if n := r.hub.taken(); n != 2 {
+				t.Fatal("the new message was swallowed")
+			}
 			sub.wantPublish("plain/a", "new")
 		})
 	}
