@@ -29,6 +29,24 @@ type current struct {
 	last map[currentKey]Record
 }
 
+// forget drops what is known of a device, of one of its sensors or of one of
+// its actuators: the next one of that id may be somebody else's.
+func (c *current) forget(device, sensor, actuator string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.last, func(k currentKey, _ Record) bool {
+		switch {
+		case k.device != device:
+			return false
+		case sensor != "":
+			return k.kind == KindSensor && k.channel == sensor
+		case actuator != "":
+			return k.kind == KindActuator && k.channel == actuator
+		}
+		return true
+	})
+}
+
 // note keeps r if it is the present. A back-dated reading is history; but what
 // claims to be from the future, as after a clock that was wrong, must not stand
 // in the way of all that follows.

@@ -210,6 +210,9 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 		}
 		return nil
 	}
+	if req.Op == Delete {
+		h.current.forget(req.Device, req.Sensor, req.Actuator)
+	}
 	if b.Carrier != nil && !creates(req.Op) {
 		h.stats.changes.Add(1)
 		return h.record(b, h.changeRecord(b.Carrier, b.Origin))

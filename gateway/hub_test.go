@@ -492,3 +492,37 @@ func TestNeighboursHearACreationAsItCame(t *testing.T) {
 		}
 	}
 }
+
+// TestDeletedDeviceLeavesNoValues: who makes a device of the same id later
+// must not see what was measured before.
+func TestDeletedDeviceLeavesNoValues(t *testing.T) {
+	f := newFixture(t, declared())
+	change := func(req ChangeRequest) {
+		t.Helper()
+		if err := f.hub.Change(&Batch{From: access.Subject{User: "root"}, Source: "test"}, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := &Device{ID: "X", Sensors: []Sensor{{ID: "S"}, {ID: "T"}}}
+	change(ChangeRequest{Op: CreateDevice, NewDevice: made})
+	for _, s := range []string{"S", "T"} {
+		b := reading("X", s, "1")
+		b.From = access.System
+		if err := f.hub.Submit(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.log.commit()
+	change(ChangeRequest{Op: Delete, Device: "X", Sensor: "S"})
+	if _, ok := f.hub.Current("X", "S", KindSensor); ok {
+		t.Error("the value of a deleted sensor is still there")
+	}
+	if _, ok := f.hub.Current("X", "T", KindSensor); !ok {
+		t.Error("its neighbour's is gone")
+	}
+	change(ChangeRequest{Op: Delete, Device: "X"})
+	change(ChangeRequest{Op: CreateDevice, NewDevice: made})
+	if _, ok := f.hub.Current("X", "T", KindSensor); ok {
+		t.Error("the new device shows the old one's value")
+	}
+}

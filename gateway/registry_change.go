@@ -112,9 +112,16 @@ func (r *Registry) createDevice(st *state, req ChangeRequest, owner string, now 
 	return d, true, r.putDevice(d)
 }
 
+// MaxChannels bounds the sensors and the actuators of a device: each change
+// writes all of them.
+const MaxChannels = 1000
+
 func checkDevice(d *Device) error {
 	if err := CheckID(d.ID); err != nil {
 		return err
+	}
+	if len(d.Sensors) > MaxChannels || len(d.Actuators) > MaxChannels {
+		return fmt.Errorf("%w: device %q with more than %d sensors or actuators", ErrTooLarge, d.ID, MaxChannels)
 	}
 	seen := map[string]bool{}
 	for i := range d.Sensors {

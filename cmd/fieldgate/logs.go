@@ -74,6 +74,10 @@ type history struct{ *gatewayd }
 
 // Values implements web.History.
 func (h history) Values(ctx context.Context, q web.HistoryQuery, fn func(gateway.Record) error) error {
+	var born time.Time // an earlier device of the same id may have been somebody else's
+	if d, ok := h.registry.Device(q.Device); ok && !d.Declared {
+		born = d.Created
+	}
 	n := 0
 	for from := h.records.First(); ; {
 		if err := ctx.Err(); err != nil {
@@ -88,7 +92,8 @@ func (h history) Values(ctx context.Context, q web.HistoryQuery, fn func(gateway
 			if kind == gateway.KindCommand {
 				kind = gateway.KindActuator
 			}
-			if kind != q.Kind || r.Device != q.Device || r.Channel != q.Channel || !within(r.At, q.From, q.To) {
+			if kind != q.Kind || r.Device != q.Device || r.Channel != q.Channel || !within(r.At, q.From, q.To) ||
+				r.Stamp.Quality != gateway.ClockUnset && r.Stamp.Wall.Before(born) {
 				continue
 			}
 			if err := fn(r); err != nil {

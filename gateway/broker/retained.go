@@ -16,6 +16,9 @@ type retained struct {
 	maxN     int
 	maxBytes int64
 	dirty    map[string]bool // topics that are not on disk as they are here
+	// volatile begins topics that are never kept on disk: the gateway's own say
+	// how it is now, change often and are said anew after a start.
+	volatile string
 }
 
 type leaf struct {
@@ -81,7 +84,9 @@ func (r *retained) put(topic string, m *message) {
 	if m == nil && r.find(topic) == nil {
 		return
 	}
-	r.dirty[topic] = true
+	if r.volatile == "" || !strings.HasPrefix(topic, r.volatile) {
+		r.dirty[topic] = true
+	}
 	r.place(&r.root, topic, true, m)
 }
 

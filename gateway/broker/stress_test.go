@@ -92,7 +92,11 @@ func TestStress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s2 := b.Stats(); s2.Damaged != 0 || s2.Sessions != s.Sessions || s2.Retained != s.Retained {
+	kept := s.Retained
+	if r.retained.get("gateways/gw-1/status") != nil {
+		kept-- // the gateway's own topics are not on disk
+	}
+	if s2 := b.Stats(); s2.Damaged != 0 || s2.Sessions != s.Sessions || s2.Retained != kept {
 		t.Fatalf("%+v\nbefore\n%+v", s2, s)
 	}
 }
