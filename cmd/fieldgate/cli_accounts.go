@@ -156,7 +156,7 @@ func (c keyAddCmd) Run(env environment) error {
 		perm.Resources = append(perm.Resources, access.Resource{Feed: f})
 	}
 	hash := access.HashKey(secret)
-	k := access.Key{ID: hash[:12], Label: c.Label, Hash: hash, Owner: c.Owner, PrivateAccess: c.PrivateAccess,
+	k := access.Key{ID: access.KeyID(hash), Label: c.Label, Hash: hash, Owner: c.Owner, PrivateAccess: c.PrivateAccess,
 		ExpiresAt: c.ExpiresAt, Permissions: []access.Permission{perm}}
 	return c.do(env, func(a administration) error {
 		if err := a.PutKey(k, secret); err != nil {

@@ -374,12 +374,16 @@ func (s *stages) stage(name string) *stage {
 	return st
 }
 
-// start runs one part. A part that ends by itself with an error ends the gateway.
+// start runs one part. A part that ends by itself ends the gateway.
 func (s *stage) start(name string, run func(context.Context) error) {
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		if err := run(s.ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, http.ErrServerClosed) {
+		err := run(s.ctx)
+		if err == nil && s.ctx.Err() == nil {
+			err = errors.New("ended by itself")
+		}
+		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, http.ErrServerClosed) {
 			select {
 			case s.owner.failed <- fmt.Errorf("%s: %w", name, err):
 			default:

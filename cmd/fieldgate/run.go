@@ -51,7 +51,7 @@ func (c runCmd) Run(env environment) error {
 		}
 	}()
 	err = g.run(env.ctx, func(addresses []string) {
-		fmt.Fprintln(env.stderr, "ready", strings.Join(addresses, " "))
+		fmt.Fprintln(env.stderr, strings.Join(append([]string{"ready"}, addresses...), " "))
 		notify(log, daemon.SdNotifyReady)
 	})
 	signal.Stop(hup)

@@ -41,3 +41,7 @@ func HashKey(key string) string {
 func (k Key) Expired(now time.Time) bool {
 	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
 }
+
+// KeyID derives the id of a key from its hash: 12 hexadecimal digits, safe to
+// show, of which nothing of the hash can be told.
+func KeyID(hash string) string { return HashKey(hash)[:12] }

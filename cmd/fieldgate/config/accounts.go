@@ -73,7 +73,7 @@ func (c *Config) key(t *table, first map[string]int) {
 			key.warn("is short enough to be guessed", "a long random text: openssl rand -hex 24")
 		}
 		k.Hash = access.HashKey(string(secret))
-		k.ID = access.HashKey(k.Hash)[:12]
+		k.ID = access.KeyID(k.Hash)
 		if line, twice := first[k.Hash]; twice {
 			key.mistake("is the same as in line "+strconv.Itoa(line), "give each its own key")
 		} else {
