@@ -43,6 +43,7 @@ type writer struct {
 	examined  time.Time // when damaged records may be looked for again
 	savedAt   time.Time // last commit
 	agedAt    time.Time // last look for records past MaxAge
+	hold      hold
 	pause     pause
 	retryAt   time.Time
 	deliver   chan<- delivery // nil: before and after Run
@@ -72,6 +73,7 @@ func (l *Log) write(j job) error {
 	if !isFull(err) {
 		return err
 	}
+	l.w.hold = hold{} // there is no room to grow
 	if l.makeRoom() != nil {
 		return err
 	}

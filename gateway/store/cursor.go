@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"time"
 
 	"fieldgate/gateway"
 )
@@ -124,10 +125,29 @@ func (l *Log) SetCursor(uplink string, c gateway.Cursor) {
 	}
 	if ok {
 		l.cursors[uplink] = c
-		if !l.moved {
+		if !l.moved || c.Next > x.head {
 			l.moved = true
 			l.poke()
 		}
 	}
 	l.mu.Unlock()
+}
+
+// An uplink that is done with this many records or more has its cursor written
+// after a moment: nothing else may be written for long. The cursor of one that
+// follows a trickle of records goes with the next of them.
+const (
+	doneMany  = 64
+	doneDelay = time.Second
+)
+
+// cursorDelay is how long a moved cursor may lie in memory. The lock is held.
+func (l *Log) cursorDelay() time.Duration {
+	head := l.index.Load().head
+	for name, c := range l.cursors {
+		if c.Next > head && c.Next >= l.w.saved[name].Next+doneMany {
+			return min(doneDelay, l.opt.CursorEvery)
+		}
+	}
+	return l.opt.CursorEvery
 }

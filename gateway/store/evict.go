@@ -25,9 +25,11 @@ func (b *build) evict(t *losses) error {
 		if n = b.expired(); n > 0 {
 			reason = reasonAge
 		}
-		if m := b.tooMany(); m > n {
+		used := b.x.used + b.need()
+		if m := tooMany(b.x.segments, used, b.opt.MaxSize); m > n {
 			reason, n = reasonSize, m
 		}
+		n = b.w.hold.ready(b.x.segments, b.cursors, n, tooMany(b.x.segments, used, b.opt.heldSize()))
 	}
 	n = min(n, mostEvicted, len(b.x.segments))
 	for i := range n {
@@ -95,12 +97,11 @@ func (b *build) need() (n int64) {
 	return n + n/4 + 16*ourPageSize
 }
 
-// tooMany is how many segments must go so that the file stays within MaxSize.
-// The active one stays.
-func (b *build) tooMany() int {
-	used, n := b.x.used+b.need(), 0
-	for used > b.opt.MaxSize && n < len(b.x.segments)-1 {
-		used -= int64(b.x.segments[n].bytes) + int64(b.x.segments[n].records)*(elementSize+nameSize)
+// tooMany is how many segments must go so that at most most bytes of the file
+// are used. The active one stays.
+func tooMany(segs []segment, used, most int64) (n int) {
+	for used > most && n < len(segs)-1 {
+		used -= int64(segs[n].bytes) + int64(segs[n].records)*(elementSize+nameSize)
 		n++
 	}
 	return n

@@ -39,7 +39,7 @@ func TestEvictionAnnouncesGaps(t *testing.T) {
 		}
 	}
 	h := r.Health()
-	if limit := r.opt.MaxSize + 128<<10; h.FileBytes > limit || r.fileSize() > limit {
+	if limit := r.Log.opt.heldSize() + 128<<10; h.FileBytes > limit || r.fileSize() > limit {
 		t.Errorf("the file has %d bytes, more than %d", h.FileBytes, limit)
 	}
 	recs := r.all()

@@ -110,6 +110,7 @@ func OpenLog(path string, o Options) (*Log, error) {
 	l.room.L = &l.mu
 	l.health = Health{OK: true, Since: o.Clock.Now().Wall, FreeDiskBytes: -1}
 	l.w.pause, l.w.nameEvery = newPause(), nameEvery
+	l.w.hold = newHold(^uint64(0))
 	if err := l.start(); errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("store: open log: %w", err)
 	} else if err != nil {

@@ -32,7 +32,10 @@ const (
 
 // Options of a log. The zero value of each field means its default.
 type Options struct {
-	MaxSize      int64         // bytes of data in the file; default 256 MiB, 1 to 448 MiB
+	// MaxSize is bytes of data in the file; default 256 MiB, 1 to 448 MiB. For
+	// 30 s after the opening it may be passed by a tenth and a segment: so long
+	// what an uplink may have acknowledged before a crash is not dropped.
+	MaxSize      int64
 	MaxAge       time.Duration // records older than this are dropped by segment; 0: never
 	CommitEvery  time.Duration // longest time an entry that nobody waits for lies in memory; default 20 ms
 	CursorEvery  time.Duration // longest time a moved cursor lies in memory; default 5 s

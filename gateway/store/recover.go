@@ -120,6 +120,9 @@ func (l *Log) adopt(known *loaded) {
 		m.end(0)
 		w.lost = append(w.lost, m.ranges...)
 	}
+	if old == nil {
+		w.hold = newHold(x.head)
+	}
 	if x.reserved == 0 && old != nil {
 		x.reserved = old.reserved
 	}

@@ -180,21 +180,25 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 		return true, 0
 	case len(l.queue) > 0 && at(l.queue[0].came.Add(l.opt.CommitEvery)):
 		return true, 0
-	case l.moved && at(l.w.savedAt.Add(l.opt.CursorEvery)):
+	case l.moved && at(l.w.savedAt.Add(l.cursorDelay())):
 		return true, 0
 	}
 	if len(l.suspect) > 0 && at(l.w.examined) {
 		return true, 0
 	}
 	x := l.index.Load()
-	if x.used > l.opt.MaxSize && len(x.segments) > 1 {
-		return true, 0
-	}
-	if l.opt.MaxAge > 0 && at(l.w.agedAt.Add(idleFor)) {
-		if expired(x.segments, l.opt.Clock.Now(), l.opt.MaxAge) > 0 {
+	if n := tooMany(x.segments, x.used, l.opt.MaxSize); n > 0 {
+		if l.w.hold.ready(x.segments, l.cursors, n, tooMany(x.segments, x.used, l.opt.heldSize())) > 0 {
 			return true, 0
 		}
-		l.w.agedAt, wait = now, idleFor
+		at(l.w.hold.until)
+	}
+	if l.opt.MaxAge > 0 && at(l.w.agedAt.Add(idleFor)) {
+		n := expired(x.segments, l.opt.Clock.Now(), l.opt.MaxAge)
+		if l.w.hold.ready(x.segments, l.cursors, n, 0) > 0 {
+			return true, 0
+		}
+		l.w.agedAt, wait = now, min(wait, idleFor)
 	}
 	return false, max(wait, 0)
 }

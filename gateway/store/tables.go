@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -32,6 +33,7 @@ type Tables struct {
 	reopen  bool  // before the next use
 	id      uint32
 	version uint64
+	existed bool // before it was opened
 	aside   string
 	closed  bool
 }
@@ -230,6 +232,8 @@ func (t *Tables) open() error {
 }
 
 func (t *Tables) openOnce() error {
+	_, err := os.Lstat(t.path)
+	t.existed = err == nil
 	d, err := openFile(t.path, t.opening())
 	if err != nil {
 		return err
@@ -252,6 +256,9 @@ func (t *Tables) load(d *file) error {
 	})
 	if err != nil || known || d.readOnly {
 		return err
+	}
+	if d.fresh && t.existed {
+		t.log.Warn("the file of tables was empty; starting it anew")
 	}
 	t.id, t.version = newID(), 0
 	_, err = d.update(func(tx *bbolt.Tx) error { return putTablesState(tx, t.id, 0) })
