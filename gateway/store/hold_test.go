@@ -74,13 +74,16 @@ func TestKilledAfterAcknowledgement(t *testing.T) {
 	}
 	r.close()
 	r.open()
-	r.fill(n, 500) // before the uplink is connected
+	more := 0 // before the uplink is connected, until something would be dropped
+	for ; more < 10_000 && r.Health().UsedBytes <= o.MaxSize && r.Health().Evicted == 0; more += 100 {
+		r.fill(n+more, 100)
+	}
 	cloud.drain(r)
-	for i := 500; i < 10_000; i += 500 {
-		r.fill(n+i, 500)
+	for end := more + 10_000; more < end; more += 500 {
+		r.fill(n+more, 500)
 		cloud.drain(r)
 	}
-	if got, want := cloud.sum(), uint64(n+10_000); got != want {
+	if got, want := cloud.sum(), uint64(n+more); got != want {
 		t.Fatalf("%d arrived or were announced, want %d", got, want)
 	}
 	await(t, "the size", func() bool { return r.Health().UsedBytes <= o.MaxSize })
