@@ -76,7 +76,8 @@ func (r *Record) ID(gatewayID string) string {
 	return gatewayID + "/" + strconv.FormatUint(r.Seq, 10)
 }
 
-// Lost describes records that are gone.
+// Lost describes records that are gone. From and To enclose them: the ranges of
+// successive gaps may overlap, what they count does not.
 type Lost struct {
 	Reason string            `json:"reason"` // "max_size", "max_age", "damage", or "disk" (never written)
 	From   uint64            `json:"from"`   // first sequence lost; 0 for records that never had one
