@@ -165,3 +165,23 @@ func TestFeedNumbersAreStableAndDistinct(t *testing.T) {
 		t.Error("a configured feed number is not kept")
 	}
 }
+
+func TestDeviceHasBoundedChannels(t *testing.T) {
+	f := newFixture(t, declared())
+	many := func(n int) *Device {
+		d := &Device{ID: "many"}
+		for range n {
+			d.Sensors = append(d.Sensors, Sensor{}) // ids are given
+		}
+		return d
+	}
+	if _, _, err := f.reg.Apply(ChangeRequest{Op: CreateDevice, NewDevice: many(MaxChannels + 1)}, "ann"); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%d sensors: %v", MaxChannels+1, err)
+	}
+	if _, _, err := f.reg.Apply(ChangeRequest{Op: CreateDevice, NewDevice: many(MaxChannels)}, "ann"); err != nil {
+		t.Errorf("%d sensors: %v", MaxChannels, err)
+	}
+	if _, _, err := f.reg.Apply(ChangeRequest{Op: CreateSensor, Device: "many", NewSensor: &Sensor{ID: "one more"}}, "ann"); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one more: %v", err)
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // TestLogCommands: inspect, verify and export through the running gateway and
@@ -77,8 +79,17 @@ func TestAccounts(t *testing.T) {
 	if code, out, _ := command(t, "", "user", "list", "--config", g.file); code != 0 || !strings.Contains(out, "carl") || strings.Contains(out, "argon2") {
 		t.Errorf("user list: %d %s", code, out)
 	}
+	lost := make(chan struct{})
+	dial(t, g.mqtt, "idle", func(o *mqtt.ClientOptions) {
+		o.SetUsername("carl").SetPassword("a good password").SetConnectionLostHandler(func(mqtt.Client, error) { close(lost) })
+	})
 	if code, _, errOut := command(t, "", "user", "delete", "--config", g.file, "carl"); code != 0 {
 		t.Fatalf("user delete: %d %s", code, errOut)
+	}
+	select {
+	case <-lost:
+	case <-time.After(patience):
+		t.Error("a deleted user stays connected")
 	}
 	if code, out := publish(t, g.mqtt, "-u", "carl", "-P", "a good password", "-t", topic, "-m", "1", "-q", "1"); code == 0 {
 		t.Errorf("a deleted user is let in: %s", out)
@@ -109,6 +120,35 @@ func TestAccounts(t *testing.T) {
 	_, exported := exportUntil(t, g, "Made", 2)
 	if strings.Count(exported, `"sensor"`) < 4 {
 		t.Errorf("log:\n%s", exported)
+	}
+}
+
+// TestSuccessorSeesNoHistory: who makes a device of the id of a deleted one
+// does not get to see what was measured before.
+func TestSuccessorSeesNoHistory(t *testing.T) {
+	g := startGateway(t, t.TempDir(), accessConfig(hashPassword(t, "password"), ""))
+	add := func(owner string) {
+		t.Helper()
+		if code, _, errOut := command(t, "", "device", "add", "--config", g.file, "Made", "--owner", owner, "--public", "--sensor", "S1"); code != 0 {
+			t.Fatalf("device add: %d %s", code, errOut)
+		}
+	}
+	publish := func(user, value string) {
+		t.Helper()
+		mustPublish(t, g.mqtt, "-u", user, "-P", "password", "-t", "devices/Made/sensors/S1/value", "-m", value, "-q", "1")
+	}
+	add("login")
+	publish("login", "111")
+	if body := get(t, g, "/devices/Made/sensors/S1/values"); !strings.Contains(body, "111") {
+		t.Fatalf("the history is %s", body)
+	}
+	if code, _, errOut := command(t, "", "device", "delete", "--config", g.file, "Made"); code != 0 {
+		t.Fatalf("device delete: %d %s", code, errOut)
+	}
+	add("other")
+	publish("other", "222")
+	if body := get(t, g, "/devices/Made/sensors/S1/values"); strings.Contains(body, "111") || !strings.Contains(body, "222") {
+		t.Errorf("the successor's history is %s", body)
 	}
 }
 
