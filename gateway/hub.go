@@ -136,7 +136,7 @@ func (h *Hub) admit(b *Batch, r *Reading) error {
 	if ok && !reg.Can(b.From, access.Publish, r.Device) {
 		return fmt.Errorf("%w: %s may not publish for device %q", ErrDenied, b.From, r.Device)
 	}
-	create := reg.state.Load().autoCreate && b.From.User != "" && reg.Live(b.From)
+	create := reg.state.Load().autoCreate && b.From.User != "" && b.From.Key == "" && reg.Live(b.From)
 	if !ok {
 		if !create || CheckID(r.Device) != nil {
 			return fmt.Errorf("%w: %q", ErrUnknownDevice, shorten(r.Device, MaxID))
@@ -179,7 +179,7 @@ func (h *Hub) make(b *Batch, req ChangeRequest, owner string) (*Device, error) {
 	h.cfg.Logger.Info("created", "device", d.ID, "owner", d.Grants.Owner, "by", b.Source)
 	m := h.cfg.Forms.Change(req, d)
 	h.stats.changes.Add(1)
-	nb := &Batch{From: access.System, Source: b.Source, Origin: b.Origin, Carrier: &m}
+	nb := &Batch{From: access.System, Source: b.Source, Origin: b.Origin, Carrier: &m, Changed: d.ID}
 	return d, h.record(nb, h.changeRecord(&m, b.Origin))
 }
 
@@ -189,7 +189,7 @@ func (h *Hub) make(b *Batch, req ChangeRequest, owner string) (*Device, error) {
 func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 	reg := h.cfg.Registry
 	if req.Op == CreateDevice {
-		if b.From.Anonymous() || !reg.Live(b.From) {
+		if b.From.Anonymous() || b.From.Key != "" || !reg.Live(b.From) { // for keys the API decides
 			return fmt.Errorf("%w: %s may not create devices", ErrDenied, b.From)
 		}
 	} else {
@@ -210,14 +210,19 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 		}
 		return nil
 	}
+	b.Changed = d.ID
 	if req.Op == Delete {
 		h.current.forget(req.Device, req.Sensor, req.Actuator)
 	}
 	if b.Carrier != nil && !creates(req.Op) {
 		h.stats.changes.Add(1)
-		return h.record(b, h.changeRecord(b.Carrier, b.Origin))
+		return h.record(b, append(h.changeRecord(b.Carrier, b.Origin), h.orphaned(req)...))
 	}
 	m := h.cfg.Forms.Change(req, d) // says who may see it, and the ids that were given
+	if m.Topic == "" {              // the dialect has no words for it: it is a matter of this gateway
+		h.stats.changes.Add(1)
+		return h.record(b, nil)
+	}
 	if b.Carrier != nil {
 		m.Client, m.QoS, m.Props = b.Carrier.Client, b.Carrier.QoS, b.Carrier.Props
 	}
@@ -227,7 +232,32 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 	}
 	b.Carrier = &m
 	h.stats.changes.Add(1)
-	return h.record(b, recs)
+	return h.record(b, append(recs, h.orphaned(req)...))
+}
+
+// orphaned erases the history of a sensor that is deleted: the next one of its
+// id starts anew.
+func (h *Hub) orphaned(req ChangeRequest) []Record {
+	if req.Op != Delete || req.Sensor == "" {
+		return nil
+	}
+	return []Record{h.erasure(req.Device, req.Sensor, json.RawMessage("{}"))}
+}
+
+// Erase takes values of a sensor out of its history: those that are recorded
+// already and whose time is from to to, both included, a zero end being open.
+// The log keeps their records until it drops them, and uplinks still send them.
+// Permission is the caller's matter. The error and b.Done are as of Submit.
+func (h *Hub) Erase(b *Batch, device, sensor string, from, to time.Time) error {
+	raw, err := json.Marshal(Erasure{From: from, To: to})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBadTime, err)
+	}
+	return h.record(b, []Record{h.erasure(device, sensor, raw)})
+}
+
+func (h *Hub) erasure(device, sensor string, raw json.RawMessage) Record {
+	return Record{Kind: KindErase, Device: device, Channel: sensor, Value: raw, Stamp: h.cfg.Clock.Now()}
 }
 
 func creates(op Op) bool { return op == CreateDevice || op == CreateSensor || op == CreateActuator }

@@ -59,6 +59,7 @@ type Batch struct {
 	Source   string    // for logs: "mqtt client-7 (192.0.2.4:50123)", "sensor bme280"
 	Origin   string    // name of the uplink it came down from; "" if born here
 	Readings []Reading // may be empty
+	Changed  string    // id of the device that a registry change is about; the Hub sets it
 	// Carrier is the message the readings came in (handed on byte for byte), or
 	// a message outside the dialects. Nil: subscribers get the readings in the
 	// dialects' own forms.
@@ -99,6 +100,7 @@ const (
 	SetName                      // Device, maybe Sensor or Actuator; Name
 	SetMeta                      // Device, maybe Sensor or Actuator; Meta is merged, null removes a key
 	Delete                       // Device, maybe Sensor or Actuator
+	SetPublic                    // Device; Public
 )
 
 // ChangeRequest asks for one registry change.
@@ -109,6 +111,7 @@ type ChangeRequest struct {
 	Actuator string // the same of an actuator
 	Name     string
 	Meta     json.RawMessage // a JSON object
+	Public   bool            // SetPublic: everybody may view it
 	// What CreateDevice, CreateSensor and CreateActuator make. An empty ID is
 	// given one.
 	NewDevice   *Device

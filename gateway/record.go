@@ -17,6 +17,7 @@ const (
 	KindChange   Kind = 4 // a registry change (create, name, meta, delete): Topic and Value as on MQTT
 	KindMessage  Kind = 5 // a message outside the dialects kept for forwarding: Topic, Value (any bytes), QoS, Retain
 	KindGap      Kind = 6 // records that were dropped before Uplink had them: Lost
+	KindErase    Kind = 7 // earlier values of a sensor that count no more: Value is an Erasure
 )
 
 // String names the kind as the exports of the log do.
@@ -34,6 +35,8 @@ func (k Kind) String() string {
 		return "message"
 	case KindGap:
 		return "gap"
+	case KindErase:
+		return "erase"
 	}
 	return "kind" + strconv.Itoa(int(k))
 }
@@ -86,6 +89,25 @@ type Lost struct {
 	First  time.Time         `json:"first,omitzero"`
 	Last   time.Time         `json:"last,omitzero"`
 	Counts map[string]uint64 `json:"sensors,omitempty"` // "device/sensor" to records lost
+}
+
+// Erasure is the Value of a KindErase record: values of the sensor Device,
+// Channel with a lower sequence whose time is From to To, both included, are no
+// part of its history any more. A zero end is open.
+type Erasure struct {
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+}
+
+// HistoryQuery asks for the values of one sensor or actuator.
+type HistoryQuery struct {
+	Kind     Kind // KindSensor, or KindActuator, which includes commands
+	Device   string
+	Channel  string
+	From, To time.Time // best known time (Record.At), both included; zero: no limit
+	Born     time.Time // what a clock that was not unset stamped earlier is left out: another device had this id
+	Limit    int       // most values; 0: no limit
+	Backward bool      // newest first; otherwise oldest first
 }
 
 // Range is a run of sequence numbers, both ends included.

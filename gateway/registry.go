@@ -38,6 +38,8 @@ type Gate interface {
 	// Check compares password with hash on behalf of name from addr. Known is
 	// false if there is no such user; the check must take as long.
 	Check(ctx context.Context, addr, name string, password []byte, hash string, known bool) error
+	// Token counts an API key that came from addr: known or guessed.
+	Token(addr string, known bool) error
 }
 
 // Declared is what the configuration says.
@@ -57,6 +59,7 @@ type state struct {
 	acl        access.ACL
 	users      map[string]access.User
 	keys       []access.Key
+	keyIDs     map[string]string // by Hash
 	devices    map[string]*Device
 	order      []*Device // by id
 	feeds      map[uint64]*Device
@@ -129,6 +132,10 @@ func (r *Registry) rebuild() error {
 // publish puts s in force and numbers the feeds of devices without one.
 func (r *Registry) publish(s *state) {
 	s.order = slices.SortedFunc(maps.Values(s.devices), func(a, b *Device) int { return strings.Compare(a.ID, b.ID) })
+	s.keyIDs = make(map[string]string, len(s.keys))
+	for _, k := range s.keys {
+		s.keyIDs[k.Hash] = k.ID
+	}
 	s.feeds = make(map[uint64]*Device, len(s.order))
 	for _, d := range s.order {
 		if d.Feed != 0 {
@@ -197,7 +204,8 @@ func (r *Registry) Users() []access.User {
 func (r *Registry) Keys() []access.Key { return slices.Clone(r.state.Load().keys) }
 
 // Login says who a client is that gives this name and password. Given tells an
-// empty password from none. The error is one of package access.
+// empty password from none. An API key stands for a name, whatever the password.
+// The error is one of package access.
 func (r *Registry) Login(ctx context.Context, addr, user string, password []byte, given bool) (access.Subject, error) {
 	s := r.state.Load()
 	if user == "" && !given {
@@ -205,6 +213,9 @@ func (r *Registry) Login(ctx context.Context, addr, user string, password []byte
 			return access.Subject{}, nil
 		}
 		return access.Subject{}, access.ErrBadCredentials
+	}
+	if _, isUser := s.users[user]; user != "" && !isUser && (len(password) == 0 || s.hasKey(user)) {
+		return r.KeyLogin(addr, user)
 	}
 	if user == "" || len(password) == 0 {
 		return access.Subject{}, access.ErrBadCredentials
@@ -216,14 +227,15 @@ func (r *Registry) Login(ctx context.Context, addr, user string, password []byte
 	return access.Subject{User: user}, nil
 }
 
-// Live reports whether the account behind s still exists.
+// Live reports whether the account or the key behind s still holds.
 func (r *Registry) Live(s access.Subject) bool {
 	st := r.state.Load()
 	switch {
 	case s.System:
 		return true
 	case s.Key != "":
-		return slices.ContainsFunc(st.keys, func(k access.Key) bool { return k.ID == s.Key })
+		_, ok := r.liveKey(st, s.Key)
+		return ok
 	case s.User != "":
 		_, ok := st.users[s.User]
 		return ok
@@ -244,6 +256,9 @@ func (r *Registry) Can(s access.Subject, right access.Right, device string) bool
 	st := r.state.Load()
 	if st.admin(s) {
 		return true
+	}
+	if s.Key != "" {
+		return r.keyCan(st, s, right, device)
 	}
 	if s.User != "" {
 		if _, ok := st.users[s.User]; !ok {

@@ -203,6 +203,13 @@ func edit(d *Device, req ChangeRequest, declared func(device, sensor, actuator s
 		}
 		changed, err = mergeMeta(meta, req.Meta)
 		return changed, false, err
+	case SetPublic:
+		if declared(req.Device, "", "") && d.Grants.Public != req.Public {
+			return false, false, ErrDeclared
+		}
+		changed = d.Grants.Public != req.Public
+		d.Grants.Public = req.Public
+		return changed, false, nil
 	case Delete:
 		if declared(req.Device, req.Sensor, req.Actuator) {
 			return false, false, ErrDeclared

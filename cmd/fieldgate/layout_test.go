@@ -30,8 +30,9 @@ var floors = map[string][]string{
 	"radio":             {"gateway", "gateway/access"},
 	"gateway/waziup":    {"gateway", "gateway/access"},
 	"gateway/xively":    {"gateway", "gateway/access"},
-	"gateway/broker":    {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
-	"gateway/web":       {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
+	"gateway/feeds":     {"gateway", "gateway/access", "gateway/xively"},
+	"gateway/broker":    {"gateway", "gateway/access", "gateway/waziup"},
+	"gateway/web":       {"gateway", "gateway/access", "gateway/waziup"},
 	"uplink":            {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
 	"cmd":               nil, // everything
 	"systemd":           {},
