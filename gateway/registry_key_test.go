@@ -64,7 +64,13 @@ func TestLoginWithKey(t *testing.T) {
 		t.Error("an expired key:", err)
 	}
 	declare(access.Key{ID: "k", Owner: "nobody", Permissions: everything})
-	if _, err := login("the text of k", nil); !errors.Is(err, access.ErrBadCredentials) || f.reg.Live(s) {
+	if _, err := login("the text of k", nil); err != nil || !f.reg.Live(s) {
+		t.Error("a declared key whose owner has no account:", err)
+	}
+	if err := f.reg.PutKey(access.Key{ID: "r", Hash: access.HashKey("made here"), Owner: "carl", Permissions: everything}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := login("made here", nil); !errors.Is(err, access.ErrBadCredentials) || f.reg.Live(access.Subject{User: "carl", Key: "r"}) {
 		t.Error("a key whose owner is gone:", err)
 	}
 	declare()
