@@ -1,0 +1,78 @@
+package xively
+
+import (
+	"net/url"
+	"strings"
+)
+
+// activationShown is how much of an activation code a log shows, in bytes.
+const activationShown = 8
+
+// MaskPath is path without the text of an API key in it, for logs: what stands
+// in the place of a key goes through name. That is the level after "keys", the
+// one in front of the version if path is a whole topic, and a parameter that
+// carries a key if it has a query. Of an activation code the first 8 characters
+// stay. It does its best with paths that name nothing, too.
+func MaskPath(path string, name func(key string) string) string {
+	path, query, asked := strings.Cut(path, "?")
+	levels := strings.Split(path, "/")
+	i := 0
+	if levels[0] == "" && len(levels) > 1 {
+		i = 1
+	}
+	if !versionLevel(levels[i]) && i+1 < len(levels) && versionLevel(levels[i+1]) {
+		if levels[i] != "" {
+			levels[i] = name(unescaped(levels[i]))
+		}
+		i++
+	}
+	if i+2 < len(levels) && levels[i+2] != "" {
+		root, _ := cutExt(unescaped(levels[i+1]))
+		switch text, ext := cutExt(levels[i+2]); root {
+		case "keys":
+			levels[i+2] = name(unescaped(text)) + ext
+		case "devices":
+			if len(text) > activationShown {
+				levels[i+2] = strings.ToValidUTF8(text[:activationShown], "") + "..." + ext
+			}
+		}
+	}
+	path = strings.Join(levels, "/")
+	if asked {
+		path += "?" + maskQuery(query, name)
+	}
+	return path
+}
+
+// cutExt takes a known extension, with its point, off level.
+func cutExt(level string) (text, ext string) {
+	for _, f := range []Format{JSON, XML, CSV} {
+		if text, ok := strings.CutSuffix(level, "."+f.Ext()); ok {
+			return text, level[len(text):]
+		}
+	}
+	return level, ""
+}
+
+// unescaped is s without percent escapes, or s if those are bad.
+func unescaped(s string) string {
+	if u, err := url.PathUnescape(s); err == nil {
+		return u
+	}
+	return s
+}
+
+// maskQuery replaces the keys in a query.
+func maskQuery(query string, name func(key string) string) string {
+	params := strings.Split(query, "&")
+	for i, p := range params {
+		k, v, ok := strings.Cut(p, "=")
+		switch strings.ToLower(unescaped(k)) {
+		case "key", "api_key", "apikey", "oauth_token", "access_token":
+			if ok && v != "" {
+				params[i] = k + "=" + name(unescaped(v))
+			}
+		}
+	}
+	return strings.Join(params, "&")
+}
