@@ -2,35 +2,9 @@ package feeds
 
 import (
 	"context"
-	"time"
 
 	"fieldgate/gateway"
 )
-
-// Entry is one request in the request log.
-type Entry struct {
-	Time    time.Time `json:"time"`
-	Door    string    `json:"door"`             // mqtt or http
-	Client  string    `json:"client,omitempty"` // MQTT client id
-	Addr    string    `json:"addr,omitempty"`   // of the client
-	Key     string    `json:"key,omitempty"`    // label of the API key, or its id; never the key
-	User    string    `json:"user,omitempty"`   // owner of the key, or account
-	Method  string    `json:"method"`
-	Path    string    `json:"path"` // with the query; keys in it are replaced
-	Status  int       `json:"status"`
-	Error   string    `json:"error,omitempty"`
-	Payload string    `json:"payload,omitempty"` // head of the request's body
-	Bytes   int       `json:"bytes"`             // of the body
-}
-
-// requestLog keeps the last requests in memory.
-type requestLog struct{}
-
-// note takes in an answered call.
-func (l *requestLog) note(c *call, r *gateway.Response) { panic("not yet") }
-
-// Requests gives the last requests, the newest first.
-func (a *API) Requests() []Entry { panic("not yet") }
 
 // triggers watches datastreams.
 type triggers struct{}
