@@ -63,7 +63,7 @@ type state struct {
 	devices    map[string]*Device
 	order      []*Device // by id
 	feeds      map[uint64]*Device
-	declared   map[string]bool // "user/NAME", "key/ID"
+	declared   map[string]bool // "user/NAME", "key/ID", "owner/NAME" of a declared key
 }
 
 // ErrDeclared is returned for changes at run time to what the configuration
@@ -110,7 +110,7 @@ func (r *Registry) rebuild() error {
 	for _, k := range d.Keys {
 		s.keys = slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == k.ID })
 		s.keys = append(s.keys, k)
-		s.declared["key/"+k.ID] = true
+		s.declared["key/"+k.ID], s.declared["owner/"+k.Owner] = true, true
 	}
 	for id, sd := range stored {
 		if !sd.Overlay { // an overlay whose device left the file waits for its return

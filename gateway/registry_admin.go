@@ -33,6 +33,9 @@ func (r *Registry) PutKey(k access.Key) error {
 	if k.ID == "" || k.Hash == "" {
 		return fmt.Errorf("gateway: registry: key without id or hash")
 	}
+	if !r.state.Load().owner(k.Owner) {
+		return fmt.Errorf("gateway: registry: %w: %q, to own a key", ErrUnknownUser, k.Owner)
+	}
 	return r.change("key/"+k.ID, r.tables.Keys, k.ID, k, func(s *state) {
 		s.keys = append(slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == k.ID }), k)
 	})

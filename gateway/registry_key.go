@@ -41,16 +41,17 @@ func (r *Registry) KeyLogin(addr, key string) (access.Subject, error) {
 	return access.Subject{User: k.Owner, Key: k.ID}, nil
 }
 
-// liveKey finds a key that has not expired and whose owner still exists. For a
-// key of the configuration the file has the only word: its owner needs no
-// account there.
+// liveKey finds a key that has not expired and whose owner is known.
 func (r *Registry) liveKey(st *state, id string) (access.Key, bool) {
 	k, ok := st.key(id)
-	if !ok || k.Expired(r.clock.Now().Wall) {
-		return k, false
-	}
-	_, ok = st.users[k.Owner]
-	return k, ok || st.declared["key/"+k.ID]
+	return k, ok && !k.Expired(r.clock.Now().Wall) && st.owner(k.Owner)
+}
+
+// owner reports whether name can own keys: it is that of an account, or the
+// configuration has a key of its.
+func (st *state) owner(name string) bool {
+	_, ok := st.users[name]
+	return ok || st.declared["owner/"+name]
 }
 
 // keyCan decides what the holder of a key may do on a device by its id, which

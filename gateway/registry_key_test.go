@@ -67,8 +67,17 @@ func TestLoginWithKey(t *testing.T) {
 	if _, err := login("the text of k", nil); err != nil || !f.reg.Live(s) {
 		t.Error("a declared key whose owner has no account:", err)
 	}
+	if err := f.reg.PutUser(access.User{Name: "carl"}); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.reg.PutKey(access.Key{ID: "r", Hash: access.HashKey("made here"), Owner: "carl", Permissions: everything}); err != nil {
 		t.Fatal(err)
+	}
+	if err := f.reg.DeleteUser("carl"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.reg.PutKey(access.Key{ID: "s", Hash: access.HashKey("made later"), Owner: "carl"}); !errors.Is(err, ErrUnknownUser) {
+		t.Error("a key for nobody:", err)
 	}
 	if _, err := login("made here", nil); !errors.Is(err, access.ErrBadCredentials) || f.reg.Live(access.Subject{User: "carl", Key: "r"}) {
 		t.Error("a key whose owner is gone:", err)

@@ -132,11 +132,12 @@ type keyCmd struct {
 type keyAddCmd struct {
 	place
 	Label         string    `arg:"" help:"What the key is for."`
-	Owner         string    `help:"Account that the key acts for." placeholder:"NAME"`
+	Owner         string    `required:"" help:"Account that the key acts for." placeholder:"NAME"`
 	PrivateAccess bool      `help:"The key reaches private feeds too."`
 	ExpiresAt     time.Time `help:"When it ends, RFC 3339." placeholder:"TIME"`
 	Method        []string  `help:"What it may do: get, put, post, delete." default:"get,put,post,delete"`
 	Feed          []uint64  `help:"Feeds it is limited to." placeholder:"NUMBER"`
+	SourceIP      string    `name:"source-ip" help:"Address or network it is limited to." placeholder:"ADDRESS"`
 }
 
 // Run makes a key, stores its hash and prints the key.
@@ -151,7 +152,12 @@ func (c keyAddCmd) Run(env environment) error {
 		return err
 	}
 	secret := hex.EncodeToString(raw)
-	perm := access.Permission{Methods: c.Method}
+	if c.SourceIP != "" {
+		if err := access.CheckSourceIP(c.SourceIP); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
+	perm := access.Permission{Methods: c.Method, SourceIP: c.SourceIP}
 	for _, f := range c.Feed {
 		perm.Resources = append(perm.Resources, access.Resource{Feed: f})
 	}

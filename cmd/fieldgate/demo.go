@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,15 @@ const demoYAML = `
 id: demo
 data: %q
 listen: {mqtt: %q, http: %q}
-access: {anonymous: true}
+access:
+  anonymous: true
+  keys:
+    - {label: demo, key: %q, owner: demo, private_access: true, permissions: [{methods: [get, put, post, delete]}]}
 devices:
   - id: MyDevice
     name: My device
     feed: 504
+    owner: demo
     visibility: public
     public_write: true
     sensors: [{id: TC1, name: Temperature, unit: DegreeCelsius}]
@@ -77,7 +82,8 @@ func (c demoCmd) Run(env environment) error {
 	if c.Verbose {
 		level = "info"
 	}
-	yaml := fmt.Sprintf(demoYAML, data, mqtt, http, "mqtt://"+cloud.Addr(), level)
+	key := rand.Text() // another one each time: nobody's demo opens anybody else's
+	yaml := fmt.Sprintf(demoYAML, data, mqtt, http, key, "mqtt://"+cloud.Addr(), level)
 	cfg, err := config.Parse("demo", []byte(yaml))
 	if err != nil {
 		return err
@@ -96,7 +102,7 @@ func (c demoCmd) Run(env environment) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	err = g.run(ctx, func(addresses []string) {
-		d.greet(addresses, data)
+		d.greet(addresses, data, key)
 		fmt.Fprintln(env.stderr, "ready", strings.Join(addresses, " "), "cloud="+cloud.Addr())
 		wg.Add(1)
 		go func() { defer wg.Done(); d.play(ctx) }()
@@ -177,7 +183,7 @@ func idIn(payload, prefix []byte) (uint64, bool) {
 	return n, err == nil
 }
 
-func (d *demo) greet(addresses []string, data string) {
+func (d *demo) greet(addresses []string, data, key string) {
 	at := map[string]string{}
 	for _, a := range addresses {
 		name, addr, _ := strings.Cut(a, "=")
@@ -196,10 +202,12 @@ Type in another terminal:
   publish a reading            mosquitto_pub -L "mqtt://localhost:%s/devices/MyDevice/sensors/TC1/value" -m '{"value": "3"}'
   what the cloud sees          mosquitto_sub -p %s -v -t '#'
   command from the cloud       mosquitto_pub -p %s -q 1 -t devices/MyDevice/actuators/relay/value -m true
+  the same device as a feed    mosquitto_sub -p %s -u %s -v -t /v2/feeds/504.json
+  and written as one           mosquitto_pub -p %s -u %s -t /v2/feeds/504.csv -m TC1,29
   the log on disk              curl http://%s/status
 
 Ctrl-C ends it.
-`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, cloudPort, at["http"])
+`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, cloudPort, port, key, port, key, at["http"])
 }
 
 // play cuts the link now and then and tells what comes of it.
