@@ -78,7 +78,7 @@ func decodeDatapointsJSON(body []byte) (out []Datapoint, err error) {
 		}
 	}
 	var r jsonReader
-	out = r.datapoints(list, "value", "at")
+	out = r.datapoints(list)
 	return out, r.err()
 }
 
@@ -150,13 +150,12 @@ func (r *jsonReader) datastream(shape jsonShape, doc map[string]*jsonNode) (out 
 	out.Min = r.number("min_value", from[least])
 	out.Tags = r.tags("tags", doc["tags"])
 	out.Unit = r.unit(doc["unit"])
-	out.Datapoints = r.datapoints(doc["datapoints"], "datapoints", "at")
+	out.Datapoints = r.datapoints(doc["datapoints"])
 	return out
 }
 
-// datapoints reads an array of {"value":..,"at":..}. An error names one of the
-// two fields.
-func (r *jsonReader) datapoints(n *jsonNode, valueField, atField string) []Datapoint {
+// datapoints reads an array of {"value":..,"at":..}.
+func (r *jsonReader) datapoints(n *jsonNode) []Datapoint {
 	list := r.list("datapoints", n)
 	if len(list) == 0 {
 		return nil
@@ -164,7 +163,7 @@ func (r *jsonReader) datapoints(n *jsonNode, valueField, atField string) []Datap
 	out := make([]Datapoint, len(list))
 	for i := range list {
 		p := list[i].fields()
-		out[i] = Datapoint{Value: r.str(valueField, p["value"]), At: r.time(atField, p["at"])}
+		out[i] = Datapoint{Value: r.str("datapoints_value", p["value"]), At: r.time("datapoints_at", p["at"])}
 	}
 	return out
 }

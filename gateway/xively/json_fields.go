@@ -153,9 +153,9 @@ func (r *jsonReader) tags(field string, n *jsonNode) *[]string {
 	switch {
 	case n.empty():
 	case n.kind == jsonArray:
-		tags = append(tags, r.texts(field, n)...)
+		tags = sortTags(r.texts(field, n))
 	case n.scalar():
-		tags = strings.Split(n.text, ",")
+		tags = parseTags(n.text)
 	default:
 		r.bad(field)
 		return nil
