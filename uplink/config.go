@@ -49,6 +49,7 @@ type Dialect string
 // The dialects.
 const (
 	Waziup Dialect = "waziup" // devices/D/sensors/S/value with value, timestamp and id
+	Xively Dialect = "xively" // /v2/feeds/N.csv with the rows of a feed; sensors only
 	None   Dialect = "none"   // only what Forward says, the status and gaps
 )
 
@@ -116,12 +117,19 @@ type Config struct {
 	AckTimeout  time.Duration // longest wait without an acknowledgement; default 20 s
 	CatchUp     CatchUp       // default Ordered
 	CatchUpRate int           // records of the backlog a second, FreshFirst only; default 100
-	IDs         bool          // record ids in the payloads
+	IDs         bool          // record ids in the payloads; Xively has no place for them
 	Dialect     Dialect       // default Waziup
 	Forward     []Forward
-	// Filter are topic filters of which readings and changes go up; empty means
-	// all. Status, gaps and forwarded messages do not ask it.
+	// Filter are topic filters of which readings and changes go up, in the form
+	// of Waziup whatever the dialect; empty means all. Status, gaps and forwarded
+	// messages do not ask it.
 	Filter []string
+	// Xively are the settings of that dialect, which needs Feed too: the number
+	// of the feed that a device is at the cloud; ok is false if it is none there,
+	// and then its readings do not go up. It may be called from any goroutine and
+	// must give the same number while readings of the device wait.
+	Xively XivelyOptions
+	Feed   func(device string) (feed uint64, ok bool)
 
 	// Devices gives the ids of the devices whose commands are subscribed to.
 	// Call Uplink.DevicesChanged when they change. Nil means none.
@@ -194,8 +202,20 @@ func (c *Config) check() error {
 		bad("catch_up %q: ordered, fresh_first or batches", c.CatchUp)
 	}
 	setDefault(&c.Dialect, Waziup)
-	if c.Dialect != Waziup && c.Dialect != None {
-		bad("dialect %q: waziup or none", c.Dialect)
+	switch c.Dialect {
+	case Waziup, None:
+		if c.Xively != (XivelyOptions{}) {
+			bad("xively: has no use with dialect %s", c.Dialect)
+		}
+	case Xively:
+		if c.Feed == nil {
+			bad("dialect xively needs the numbers of the feeds")
+		}
+		if err := c.Xively.check(); err != nil {
+			bad("xively: %w", err)
+		}
+	default:
+		bad("dialect %q: waziup, xively or none", c.Dialect)
 	}
 	for i := range c.Forward {
 		if err := c.Forward[i].check(); err != nil {

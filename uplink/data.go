@@ -21,7 +21,7 @@ func (u *Uplink) runData(ctx context.Context) {
 	again := retries{backoff: u.cfg.Backoff, rand: u.cfg.Rand}
 	for ctx.Err() == nil {
 		var lasted time.Duration
-		before := u.counts.acked.Load()
+		before := u.counts.settled.Load()
 		s, b, err := u.open(ctx)
 		if err == nil {
 			err = u.serve(ctx, s, b)
@@ -32,7 +32,7 @@ func (u *Uplink) runData(ctx context.Context) {
 			return
 		}
 		u.update(func(st *State) { st.Connected, st.LastError = false, err.Error() })
-		pause := again.next(lasted, u.counts.acked.Load() > before, errors.Is(err, errUnreached))
+		pause := again.next(lasted, u.counts.settled.Load() > before, errors.Is(err, errUnreached))
 		u.log.Warn("uplink down", "err", err, "lasted", lasted.Round(time.Millisecond), "retry_in", pause.Round(time.Millisecond))
 		if !wait(ctx, pause) {
 			return
@@ -41,12 +41,12 @@ func (u *Uplink) runData(ctx context.Context) {
 }
 
 // open connects and numbers the connection.
-func (u *Uplink) open(ctx context.Context) (*session, *status, error) {
-	b := u.newStatus()
+func (u *Uplink) open(ctx context.Context) (*session, announcer, error) {
+	b := u.newAnnouncer()
 	s, err := u.connect(ctx, dialOptions{
 		clientID: u.cfg.ClientID,
 		clean:    true,
-		will:     &will{b.topic, b.payload("offline", nil)},
+		will:     b.will(),
 		receive:  func(m mqtt.Message) { b.seen(m.Payload()) },
 	})
 	u.unused = errors.Is(err, errUnreached)
@@ -54,14 +54,14 @@ func (u *Uplink) open(ctx context.Context) (*session, *status, error) {
 }
 
 // serve uses one connection until it ends and says why it did.
-func (u *Uplink) serve(ctx context.Context, s *session, b *status) error {
+func (u *Uplink) serve(ctx context.Context, s *session, b announcer) error {
 	if err := b.birth(ctx, s); err != nil {
 		s.fail(err)
 		u.bury(s)
 		return err
 	}
-	u.log.Info("uplink connected", "session", b.session)
-	u.update(func(st *State) { st.Connected, st.LastError, st.Session = true, "", b.session })
+	u.log.Info("uplink connected", "session", u.session)
+	u.update(func(st *State) { st.Connected, st.LastError, st.Session = true, "", u.session })
 	keep, stop := context.WithCancel(ctx)
 	kept := make(chan struct{})
 	go func() {
@@ -79,7 +79,7 @@ func (u *Uplink) serve(ctx context.Context, s *session, b *status) error {
 			return err
 		}
 		s.disconnect()
-		u.log.Info("uplink stopped", "session", b.session)
+		u.log.Info("uplink stopped", "session", u.session)
 		return errStopped
 	}
 	s.fail(err)

@@ -100,7 +100,7 @@ func (u *Uplink) blame(d *drain, err error) {
 		return // nothing was on its way
 	}
 	head := d.flight[0]
-	if head.qos > 0 && (closedByPeer(err) || errors.Is(err, errAckTimeout) && d.lane.overtaken.Load()) {
+	if head.answered() && (closedByPeer(err) || errors.Is(err, errAckTimeout) && d.lane.overtaken.Load()) {
 		u.suspect.strike(head.about, head.batch, err)
 	}
 }
@@ -223,7 +223,7 @@ func (u *Uplink) control(rec gateway.Record) (control gateway.Record, ok bool, e
 	others := false
 	for _, r := range append(before, behind...) {
 		m, takes, bad := u.enc.message(&r)
-		if !takes || bad != nil || m.qos == 0 || r.Seq == rec.Seq {
+		if !takes || bad != nil || !m.answered() || r.Seq == rec.Seq {
 			continue
 		}
 		rank := 2
@@ -286,7 +286,10 @@ func (u *Uplink) alone(ctx context.Context, s *session, rec gateway.Record) erro
 		}
 		return err
 	}
-	u.counts.acked.Add(1)
+	u.counts.settled.Add(1)
+	if m.qos > 0 {
+		u.counts.acked.Add(1)
+	}
 	u.advance(gateway.Range{From: rec.Seq, To: rec.Seq})
 	return nil
 }

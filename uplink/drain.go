@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"fieldgate/gateway"
@@ -42,11 +43,13 @@ type drain struct {
 // drain returns why it ended: the session's end, errStopped, or errLog.
 func (u *Uplink) drain(ctx context.Context, s *session) error {
 	read, stop := context.WithCancel(ctx)
-	d := &drain{u: u, s: s, lane: newLane(s, u.cfg.Window)}
-	for seq := range u.abandoned {
-		if !u.unsent(seq) {
-			delete(u.abandoned, seq)
-		}
+	group := max(1, u.cfg.Window/4) // several round trips may be on their way
+	if u.suspect.strikes > 0 {
+		group = 1 // so that the oldest without an answer is the one that is refused
+	}
+	d := &drain{u: u, s: s, lane: newLane(s, u.cfg.Window, group)}
+	for _, seqs := range []map[uint64]struct{}{u.abandoned, u.gaps} {
+		maps.DeleteFunc(seqs, func(seq uint64, _ struct{}) bool { return !u.unsent(seq) })
 	}
 	if u.cfg.CatchUp == Ordered {
 		d.live.ranges = u.missing(endless)
@@ -219,7 +222,10 @@ func (d *drain) settle(p *parcel) {
 	if st.last == p {
 		st.last = nil
 	}
-	d.u.counts.acked.Add(1)
+	d.u.counts.settled.Add(1)
+	if p.qos > 0 {
+		d.u.counts.acked.Add(1)
+	}
 	d.u.counts.inFlight.Store(int64(len(d.flight)))
 	if p.covers.From <= p.covers.To {
 		if n := len(d.acked); n > 0 && d.acked[n-1].To+1 == p.covers.From {

@@ -19,8 +19,12 @@ type message struct {
 	payload []byte
 	qos     byte
 	retain  bool
+	asked   bool // at QoS 0: a round trip behind it asks whether it has arrived
 	marked  bool // an id of this gateway is in the payload
 }
+
+// answered reports whether the cloud answers m in some way.
+func (m *message) answered() bool { return m.qos > 0 || m.asked }
 
 func (m *message) size() int { return len(m.topic) + len(m.payload) + 8 }
 
@@ -34,6 +38,10 @@ type encoder struct {
 	ids             bool
 	filter          []string
 	forward         []Forward
+
+	// Of the dialect Xively:
+	xively XivelyOptions
+	feed   func(device string) (feed uint64, ok bool)
 }
 
 // Takes reports whether r goes up by this uplink. It may be called from any
@@ -47,6 +55,9 @@ func (u *Uplink) Takes(r *gateway.Record) bool {
 func (e *encoder) topic(r *gateway.Record) (topic string, ok bool) {
 	switch r.Kind {
 	case gateway.KindGap:
+		if e.dialect == Xively {
+			return "", false // see noteGaps
+		}
 		return "gateways/" + e.gatewayID + "/gaps", r.Uplink == e.name && r.Lost != nil
 	case gateway.KindMessage:
 		if r.Uplink != e.name || r.Origin == e.name {
@@ -57,6 +68,13 @@ func (e *encoder) topic(r *gateway.Record) (topic string, ok bool) {
 	}
 	if e.dialect == None || r.Origin == e.name {
 		return "", false
+	}
+	if e.dialect == Xively {
+		if r.Kind != gateway.KindSensor || !e.passes(waziup.SensorTopic(r.Device, r.Channel)) {
+			return "", false
+		}
+		feed, ok := e.feed(r.Device)
+		return feedTopic(feed), ok
 	}
 	switch r.Kind {
 	case gateway.KindSensor:
@@ -88,6 +106,11 @@ func (e *encoder) message(r *gateway.Record) (m message, ok bool, err error) {
 		return message{}, false, nil
 	}
 	m.qos = 1
+	if r.Kind == gateway.KindSensor && e.dialect == Xively {
+		m.qos, m.asked = e.xively.QoS, e.xively.QoS == 0
+		m.payload, err = feedRow(r)
+		return m, true, err
+	}
 	switch r.Kind {
 	case gateway.KindSensor, gateway.KindActuator:
 		d := e.datum(r)
@@ -163,6 +186,9 @@ const (
 // message does. The order of each sensor's values is kept. Refused are records
 // with an error of message, and the first of these errors.
 func (e *encoder) batch(recs []gateway.Record, limit int) (out []message, refused []int, err error) {
+	if e.dialect == Xively {
+		return e.feedBatch(recs, limit)
+	}
 	type group struct {
 		at   int // where it will be in out
 		data []waziup.Datum
@@ -181,7 +207,9 @@ func (e *encoder) batch(recs []gateway.Record, limit int) (out []message, refuse
 			switch {
 			case bad != nil:
 				refused = append(refused, i)
-				err = errors.Join(err, bad)
+				if err == nil {
+					err = bad
+				}
 			case ok:
 				out = append(out, m)
 			}

@@ -18,17 +18,23 @@ var deviceFilters = [...]string{
 
 // listens reports whether anything can come down at all.
 func (u *Uplink) listens() bool {
-	if u.cfg.Dialect != None && u.cfg.Devices != nil {
+	if u.commanded() {
 		return true
 	}
 	return slices.ContainsFunc(u.cfg.Forward, func(f Forward) bool { return f.Direction != Out })
+}
+
+// commanded reports whether the dialect has topics on which the cloud says what
+// devices are to do.
+func (u *Uplink) commanded() bool {
+	return u.cfg.Dialect != None && u.cfg.Dialect != Xively && u.cfg.Devices != nil
 }
 
 // downFilters are the filters to subscribe to now, with their QoS. None covers
 // another: brokers may deliver a message once for each filter that matches.
 func (u *Uplink) downFilters() map[string]byte {
 	all := map[string]byte{}
-	if u.cfg.Dialect != None && u.cfg.Devices != nil {
+	if u.commanded() {
 		for _, id := range u.cfg.Devices() {
 			for _, f := range deviceFilters {
 				if filter := "devices/" + id + f; access.ValidFilter(filter) {

@@ -84,7 +84,7 @@ func (u *Uplink) Wants(topic, origin string) bool {
 
 // speaks reports whether the dialect sends up what is published on topic.
 func (e *encoder) speaks(topic string) bool {
-	if e.dialect == None {
+	if e.dialect == None || e.dialect == Xively {
 		return false
 	}
 	t, ok, err := waziup.ParseTopic(topic)

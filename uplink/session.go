@@ -59,6 +59,8 @@ type dialOptions struct {
 type will struct {
 	topic   string
 	payload []byte
+	qos     byte
+	retain  bool
 }
 
 // connect opens a session.
@@ -94,7 +96,7 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		})
 	opts.SetAutoAckDisabled(o.manual)
 	if o.will != nil {
-		opts.SetBinaryWill(o.will.topic, o.will.payload, 1, true)
+		opts.SetBinaryWill(o.will.topic, o.will.payload, o.will.qos, o.will.retain)
 	}
 	var handshake func() bool // ends the watch over it
 	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
@@ -187,11 +189,42 @@ func (s *session) do(ctx context.Context, timeout time.Duration, send func() mqt
 	}
 }
 
-// publish sends one message and waits for its acknowledgement.
+// publish sends one message and waits for its acknowledgement, or for that of
+// the round trip behind it.
 func (s *session) publish(ctx context.Context, timeout time.Duration, m message) error {
 	_, err := s.do(ctx, timeout, func() mqtt.Token {
-		return s.client.Publish(m.topic, m.qos, m.retain, m.payload)
+		token := s.client.Publish(m.topic, m.qos, m.retain, m.payload)
+		if m.asked {
+			token = s.ask(token)
+		}
+		return token
 	})
+	return err
+}
+
+// nothing is a filter that the data connection never subscribes to.
+const nothing = "none"
+
+// ask begins a round trip, once the publish of former is with conn: the end of a
+// subscription that there is none of, because a server must answer that too
+// (MQTT 3.1.1 section 3.10.4). Servers read what a client sends in its order, so
+// the answer says that the cloud has what was sent before, not what it did with
+// it. The library sends PINGREQ by its own timetable only.
+func (s *session) ask(former mqtt.Token) mqtt.Token {
+	select {
+	case <-former.Done():
+		if former.Error() != nil {
+			return former
+		}
+	case <-s.dead:
+		return former
+	}
+	return s.client.Unsubscribe(nothing)
+}
+
+// trip makes a round trip to the cloud.
+func (s *session) trip(ctx context.Context, timeout time.Duration) error {
+	_, err := s.do(ctx, timeout, func() mqtt.Token { return s.client.Unsubscribe(nothing) })
 	return err
 }
 

@@ -293,7 +293,7 @@ func start(t testing.TB, cloud *fakecloud.Cloud, change func(*Config), b *bench)
 		t.Fatal(err)
 	}
 	nb := &bench{Uplink: u, t: t, log: b.log, hub: b.hub, clock: b.clock, cloud: cloud}
-	u.paces = paces{look: 2 * time.Millisecond, every: 4 * time.Millisecond, backlog: time.Minute, repair: time.Millisecond, stop: 100 * time.Millisecond}
+	u.paces = paces{look: 2 * time.Millisecond, every: 4 * time.Millisecond, backlog: time.Minute, repair: time.Millisecond, stop: 100 * time.Millisecond, repeat: time.Minute}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- u.Run(ctx) }()

@@ -19,9 +19,11 @@ type paces struct {
 	backlog time.Duration // until a backlog that changed a little is news
 	repair  time.Duration // at least, between repairs of an overwritten status
 	stop    time.Duration // for what is in flight at a stop
+	repeat  time.Duration // between the status values of Xively
 }
 
-var defaultPaces = paces{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second, stop: 500 * time.Millisecond}
+var defaultPaces = paces{look: 2 * time.Second, every: 10 * time.Second, backlog: 5 * time.Minute, repair: time.Second,
+	stop: 500 * time.Millisecond, repeat: 5 * time.Minute}
 
 // StatusTopic is the topic of a gateway's retained status.
 func StatusTopic(gatewayID string) string { return "gateways/" + gatewayID + "/status" }
@@ -88,6 +90,10 @@ func (u *Uplink) newStatus() *status {
 // payload is the message for a state.
 func (b *status) payload(state string, fields map[string]any) []byte {
 	return StatusPayload(state, b.session, b.u.cfg.GatewayID, fields)
+}
+
+func (b *status) will() *will {
+	return &will{topic: b.topic, payload: b.payload("offline", nil), qos: 1, retain: true}
 }
 
 // look is what there is to say now, and what of it decides whether to say it.

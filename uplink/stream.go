@@ -121,6 +121,7 @@ func (st *stream) take(d *drain, c chunk, open bool) {
 	if c.err != nil {
 		return
 	}
+	d.u.noteGaps(c.recs)
 	if st.batch && !d.u.suspect.single(c.Range) {
 		st.gather(d)
 	}

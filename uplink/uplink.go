@@ -30,6 +30,7 @@ type Uplink struct {
 	firstUp   time.Time           // when the first connection stood
 	suspect   suspect             // the record that connections die on
 	abandoned map[uint64]struct{} // records sent and not acknowledged on connections that are gone
+	gaps      map[uint64]struct{} // gaps that were logged and are still ahead of the cursor
 
 	refresh chan struct{} // asks for a look at the status
 	devices chan struct{} // the devices have changed
@@ -45,6 +46,7 @@ type Uplink struct {
 
 type counters struct {
 	sent, acked, resent, deadLettered    atomic.Uint64
+	settled, gaps                        atomic.Uint64
 	commands, refused, echoes, forwarded atomic.Uint64
 	inFlight                             atomic.Int64
 }
@@ -61,9 +63,10 @@ type State struct {
 	DownLastError string // as LastError
 
 	Sent         uint64 // publishes of records; a batch counts once
-	Acked        uint64 // of those acknowledged
+	Acked        uint64 // of those acknowledged; nothing is at QoS 0
 	Resent       uint64 // of those sent, publishes that an earlier connection had sent already
 	DeadLettered uint64 // records set aside because the cloud refuses them
+	Gaps         uint64 // gaps in the log that could be told nowhere but in the gateway's own log (dialect Xively)
 	InFlight     int    // sent and not acknowledged
 	Backlog      uint64 // records on disk that are not acknowledged
 
@@ -81,7 +84,7 @@ func New(cfg Config) (*Uplink, error) {
 	u := &Uplink{
 		cfg: cfg,
 		enc: encoder{name: cfg.Name, gatewayID: cfg.GatewayID, dialect: cfg.Dialect,
-			ids: cfg.IDs, filter: cfg.Filter, forward: cfg.Forward},
+			ids: cfg.IDs, filter: cfg.Filter, forward: cfg.Forward, xively: cfg.Xively, feed: cfg.Feed},
 		log:     cfg.Logger,
 		refresh: make(chan struct{}, 1),
 		devices: make(chan struct{}, 1),
@@ -90,6 +93,7 @@ func New(cfg Config) (*Uplink, error) {
 		paces:     defaultPaces,
 		mark:      rand.Text(),
 		abandoned: map[uint64]struct{}{},
+		gaps:      map[uint64]struct{}{},
 	}
 	u.endpoint, _ = parseURL(cfg.URL)
 	u.echoes.init(cfg.GatewayID)
@@ -139,6 +143,7 @@ func (u *Uplink) State() State {
 	s.Backlog, _ = u.behind()
 	s.Sent, s.Acked = u.counts.sent.Load(), u.counts.acked.Load()
 	s.Resent, s.DeadLettered = u.counts.resent.Load(), u.counts.deadLettered.Load()
+	s.Gaps = u.counts.gaps.Load()
 	s.InFlight = int(u.counts.inFlight.Load())
 	s.Commands, s.Forwarded = u.counts.commands.Load(), u.counts.forwarded.Load()
 	s.Refused, s.Echoes = u.counts.refused.Load(), u.counts.echoes.Load()

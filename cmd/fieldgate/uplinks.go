@@ -29,6 +29,11 @@ func (g *gatewayd) newUplink(c *config.Uplink) (*uplink.Uplink, error) {
 		Table:   g.state[0].table("uplinks"),
 		Log:     clockedLog{g.records, g.watch}, Hub: g.hub, Sessions: g.sessions, Clock: g.clock, Logger: log,
 	}
+	if c.Dialect == config.DialectXively {
+		cfg.Xively = uplink.XivelyOptions{QoS: c.Xively.QoS,
+			StatusFeed: c.Xively.Status.Feed, StatusDatastream: c.Xively.Status.Datastream}
+		cfg.Feed = g.feedNumbers(c.Xively.Feeds)
+	}
 	if c.Username != "" {
 		cfg.Password = c.ReadPassword
 	}
@@ -40,6 +45,25 @@ func (g *gatewayd) newUplink(c *config.Uplink) (*uplink.Uplink, error) {
 		cfg.TLS = uplink.TLSFiles{CA: t.CA, Cert: t.Cert, Key: t.Key, ServerName: t.ServerName}.Config
 	}
 	return uplink.New(cfg)
+}
+
+// derivedFeeds is where the numbers begin that the registry gives to devices
+// without one (gateway.Registry): another cloud knows nothing of them.
+const derivedFeeds = 1_000_000_000
+
+// feedNumbers gives the number of the feed that a device is at a cloud: the
+// mapped one, else its own unless that is derived.
+func (g *gatewayd) feedNumbers(mapped map[string]uint64) func(device string) (uint64, bool) {
+	return func(device string) (uint64, bool) {
+		if n, ok := mapped[device]; ok {
+			return n, true
+		}
+		d, ok := g.registry.Device(device)
+		if !ok || d.Feed == 0 || d.Feed >= derivedFeeds {
+			return 0, false
+		}
+		return d.Feed, true
+	}
 }
 
 func (g *gatewayd) deviceIDs() []string {

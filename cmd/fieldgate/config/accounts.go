@@ -2,15 +2,9 @@ package config
 
 import (
 	"fmt"
-	"strconv"
-	"time"
 
 	"fieldgate/gateway/access"
 )
-
-// shortKey is the length in bytes below which an API key is warned about: 16
-// random letters and digits hold about 95 bits.
-const shortKey = 16
 
 // access decodes the accounts, keys and rules.
 func (c *Config) access(t *table) {
@@ -57,75 +51,6 @@ func (c *Config) user(t *table, first map[string]int) {
 	t.get("admin").boolean(&u.Admin)
 	t.close()
 	c.Access.Users = append(c.Access.Users, u)
-}
-
-func (c *Config) key(t *table, first map[string]int) {
-	var k access.Key
-	var secret Secret
-	t.get("label").text(&k.Label)
-	switch key := t.get("key"); {
-	case !key.present():
-		key.missing("a long random text: openssl rand -hex 24")
-	case key.secret(&secret) && secret == "":
-		key.mistake("is empty", "a long random text: openssl rand -hex 24")
-	case secret != "":
-		if len(secret) < shortKey {
-			key.warn("is short enough to be guessed", "a long random text: openssl rand -hex 24")
-		}
-		k.Hash = access.HashKey(string(secret))
-		k.ID = access.KeyID(k.Hash)
-		if line, twice := first[k.Hash]; twice {
-			key.mistake("is the same as in line "+strconv.Itoa(line), "give each its own key")
-		} else {
-			first[k.Hash] = key.at.Line
-		}
-	}
-	owner := t.get("owner")
-	if !owner.present() {
-		owner.missing("the user on whose behalf the key acts")
-	} else if owner.text(&k.Owner) {
-		c.known(owner, k.Owner)
-	}
-	t.get("private_access").boolean(&k.PrivateAccess)
-	var expires string
-	if at := t.get("expires_at"); at.text(&expires) {
-		var err error
-		if k.ExpiresAt, err = time.Parse(time.RFC3339, expires); err != nil {
-			at.mistake(fmt.Sprintf("%.40q is no date and time", expires), "write it as 2030-01-01T00:00:00Z")
-		}
-	}
-	for _, p := range t.get("permissions").tables() {
-		k.Permissions = append(k.Permissions, permission(p))
-	}
-	t.close()
-	c.Access.Keys = append(c.Access.Keys, k)
-}
-
-func permission(t *table) access.Permission {
-	var p access.Permission
-	methods := t.get("methods")
-	for _, m := range methods.list() {
-		var method string
-		if m.choice(&method, "get", "put", "post", "delete") {
-			p.Methods = append(p.Methods, method)
-		}
-	}
-	if !methods.present() {
-		methods.missing("some of get, put, post, delete")
-	}
-	for _, res := range t.get("resources").tables() {
-		var r access.Resource
-		feed := res.get("feed")
-		if !feed.present() {
-			feed.missing("the number of a device as a feed")
-		}
-		feed.number(&r.Feed)
-		res.get("datastream").text(&r.Datastream)
-		res.close()
-		p.Resources = append(p.Resources, r)
-	}
-	t.close()
-	return p
 }
 
 func (c *Config) rule(t *table) {

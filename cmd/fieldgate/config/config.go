@@ -67,7 +67,8 @@ type Uplink struct {
 	// PasswordFile is the path of a file with the password in its first line;
 	// Password is empty then.
 	PasswordFile string
-	Dialect      string // DialectWaziup or DialectNone
+	Dialect      string // DialectWaziup, DialectXively or DialectNone
+	Xively       UplinkXively
 	Forward      []Forward
 	Window       int    // publishes in flight, 1 to 10000
 	CatchUp      string // CatchUpOrdered, CatchUpFreshFirst or CatchUpBatches
@@ -84,6 +85,7 @@ type Uplink struct {
 // The dialects an uplink can speak.
 const (
 	DialectWaziup = "waziup"
+	DialectXively = "xively"
 	DialectNone   = "none"
 )
 

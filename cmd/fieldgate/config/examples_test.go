@@ -21,8 +21,11 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%v", err)
 			continue
 		}
-		if len(c.Warnings) > 0 {
-			t.Errorf("%v", c.Warnings)
+		for _, w := range c.Warnings {
+			// An API key is what no example can have.
+			if filepath.Base(file) != "xively.yaml" || w.Key != "uplink[0].username" {
+				t.Error(w)
+			}
 		}
 		if b := c.Listen.Beyond(); len(b) > 0 {
 			t.Errorf("%s: others can reach %v before anybody set a password", file, b)

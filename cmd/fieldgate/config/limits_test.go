@@ -26,7 +26,7 @@ func TestLimits(t *testing.T) {
 	equal(t, "catch-up rate", u.CatchUpRate, uplink.DefaultCatchUpRate)
 	equal(t, "catch up", uplink.CatchUp(u.CatchUp), uplink.Ordered)
 	equal(t, "dialect", uplink.Dialect(u.Dialect), uplink.Waziup)
-	for _, x := range [][2]string{{CatchUpFreshFirst, string(uplink.FreshFirst)}, {CatchUpBatches, string(uplink.Batches)}, {DialectNone, string(uplink.None)},
+	for _, x := range [][2]string{{CatchUpFreshFirst, string(uplink.FreshFirst)}, {CatchUpBatches, string(uplink.Batches)}, {DialectNone, string(uplink.None)}, {DialectXively, string(uplink.Xively)},
 		{ForwardIn, string(uplink.In)}, {ForwardOut, string(uplink.Out)}, {ForwardBoth, string(uplink.Both)}} {
 		equal(t, "word", x[0], x[1])
 	}

@@ -73,14 +73,7 @@ func (c *Config) uplink(t *table, names, clients map[string]int) {
 		}
 	}
 	t.login(&u)
-	dialect := t.get("dialect")
-	var word string
-	if dialect.choice(&word, DialectWaziup, "xively", DialectNone) {
-		u.Dialect = word
-		if word == "xively" {
-			dialect.mistake("the xively dialect is not in this version", "waziup, or none with forward rules")
-		}
-	}
+	dialect := t.get("dialect").choice(&u.Dialect, DialectWaziup, DialectXively, DialectNone) || !t.get("dialect").present()
 	for _, f := range t.get("forward").tables() {
 		u.Forward = append(u.Forward, forward(f))
 	}
@@ -88,6 +81,11 @@ func (c *Config) uplink(t *table, names, clients map[string]int) {
 	t.get("catch_up").choice(&u.CatchUp, CatchUpOrdered, CatchUpFreshFirst, CatchUpBatches)
 	t.get("catch_up_rate").integer(&u.CatchUpRate, 1, 100000)
 	t.get("ids").boolean(&u.IDs)
+	if dialect {
+		c.xively(t, &u)
+	} else {
+		t.get("xively") // which dialect was meant is not known
+	}
 	for _, f := range t.get("filter").list() {
 		var filter string
 		if f.text(&filter) && f.filter(filter) {
@@ -159,9 +157,14 @@ func (t *table) login(u *Uplink) {
 	if u.Username == "" && (u.Password != "" || path != "") {
 		t.get("username").missing("a password needs a user name (MQTT 3.1.1 section 3.1.2.9)")
 	}
-	if u.URL != nil && (u.Password != "" || path != "") && (u.URL.Scheme == "mqtt" || u.URL.Scheme == "ws") && !loopback(net.JoinHostPort(u.URL.Hostname(), "0")) {
+	if u.URL != nil && (u.Password != "" || path != "") && inClear(u.URL) {
 		t.get("url").warn("the password goes over the network in clear", "use mqtts or wss")
 	}
+}
+
+// inClear reports whether what is sent to u can be read by others on its way.
+func inClear(u *url.URL) bool {
+	return (u.Scheme == "mqtt" || u.Scheme == "ws") && !loopback(net.JoinHostPort(u.Hostname(), "0"))
 }
 
 func (t *table) uplinkTLS(u *Uplink) {
