@@ -1,6 +1,7 @@
 package xively
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
@@ -168,7 +169,20 @@ func appendDegreesXML(b []byte, name string, degrees *float64) []byte {
 	if degrees == nil {
 		return b
 	}
-	return appendXMLElement(b, 3, name, strconv.FormatFloat(*degrees, 'f', -1, 64))
+	b = append(appendXMLLine(b, 3), '<')
+	b = append(b, name...)
+	b = append(b, '>')
+	return appendXMLEnd(appendXMLFloat(b, *degrees), name)
+}
+
+// appendXMLFloat writes x without an exponent, unless that took hundreds of
+// digits.
+func appendXMLFloat(b []byte, x float64) []byte {
+	format := byte('f')
+	if x != 0 && math.Abs(x) < 1e-9 {
+		format = 'e'
+	}
+	return strconv.AppendFloat(b, x, format, -1, 64)
 }
 
 func appendWaypointsXML(b []byte, l *Location) []byte {
@@ -183,9 +197,9 @@ func appendWaypointsXML(b []byte, l *Location) []byte {
 		b = append(b, "\n        <waypoint"...)
 		b = appendXMLTime(b, "at", w.At)
 		b = append(b, "><lat>"...)
-		b = strconv.AppendFloat(b, w.Lat, 'f', -1, 64)
+		b = appendXMLFloat(b, w.Lat)
 		b = append(b, "</lat><lon>"...)
-		b = strconv.AppendFloat(b, w.Lon, 'f', -1, 64)
+		b = appendXMLFloat(b, w.Lon)
 		b = append(b, "</lon>"...)
 		if w.Ele != "" {
 			b = append(b, "<ele>"...)

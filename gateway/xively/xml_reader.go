@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -93,8 +94,9 @@ func (r *xmlReader) token() (xml.Token, error) {
 	return t, nil
 }
 
-// root enters the root element, which must be named so.
-func (r *xmlReader) root(name string) (xml.StartElement, error) {
+// root enters the root element, which must have one of these names, written with
+// hyphens.
+func (r *xmlReader) root(names ...string) (xml.StartElement, error) {
 	for {
 		t, err := r.token()
 		if err != nil {
@@ -104,8 +106,8 @@ func (r *xmlReader) root(name string) (xml.StartElement, error) {
 		case nil:
 			return xml.StartElement{}, r.malformed("there is no element")
 		case xml.StartElement:
-			if hyphenated(t.Name.Local) != name {
-				return t, r.malformed("the root element is %s instead of %s", t.Name.Local, name)
+			if !slices.Contains(names, hyphenated(t.Name.Local)) {
+				return t, r.malformed("the root element must be %s, not %s", names[0], t.Name.Local)
 			}
 			return t, nil
 		case xml.CharData:
@@ -163,9 +165,15 @@ func (r *xmlReader) skip() error {
 	return r.children(func(xml.StartElement) error { return r.skip() })
 }
 
-// text is what stands in the element that was entered, trimmed, without that of
-// its children. It leaves the element.
+// text is rawText without white space around it.
 func (r *xmlReader) text() (string, error) {
+	s, err := r.rawText()
+	return strings.TrimSpace(s), err
+}
+
+// rawText is what stands in the element that was entered, without that of its
+// children. It leaves the element.
+func (r *xmlReader) rawText() (string, error) {
 	var text []byte
 	for {
 		t, err := r.token()
@@ -180,7 +188,7 @@ func (r *xmlReader) text() (string, error) {
 				return "", err
 			}
 		case xml.EndElement:
-			return strings.TrimSpace(string(text)), nil
+			return string(text), nil
 		case xml.CharData:
 			text = append(text, t...)
 		}
