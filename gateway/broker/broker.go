@@ -22,6 +22,7 @@ import (
 type Broker struct {
 	hub    Hub
 	access Access
+	api    API // nil: none
 	table  gateway.Table
 	clock  gateway.Clock
 	log    *slog.Logger
@@ -36,6 +37,7 @@ type Broker struct {
 	notices  notices
 	keep     keep
 	order    atomic.Uint64 // of outgoing messages
+	apiSubs  atomic.Int64  // subscriptions to the API, of all sessions
 	under    gauge         // publishes that the Hub has not answered yet
 	stopping atomic.Bool
 	ran      atomic.Bool
@@ -96,7 +98,7 @@ func New(cfg Config) (*Broker, error) {
 	caps.ReceiveMaximum = uint16(cfg.Limits.ReceiveMaximum)
 	caps.Compatibilities.NoInheritedPropertiesOnAck = true
 	b := &Broker{
-		hub: cfg.Hub, access: cfg.Access, table: cfg.Table, clock: cfg.Clock, log: cfg.Logger,
+		hub: cfg.Hub, access: cfg.Access, api: cfg.API, table: cfg.Table, clock: cfg.Clock, log: cfg.Logger,
 		limits: cfg.Limits, own: "gateways/" + cfg.ID, cfg: cfg,
 		retained: retained{maxN: cfg.Limits.Retained, maxBytes: int64(cfg.Limits.RetainedBytes), dirty: map[string]bool{},
 			volatile: "gateways/" + cfg.ID + "/"},

@@ -44,6 +44,7 @@ const (
 	codeQuota             byte = 0x97
 	codeAdministrative    byte = 0x98
 	codePayloadInvalid    byte = 0x99
+	codeSharedUnsupported byte = 0x9E
 	codeConnectionRate    byte = 0x9F
 	maxFilterCount             = 1024 // filters in one packet
 	maxVariableByteLength      = 4    // bytes of a variable byte integer

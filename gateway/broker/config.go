@@ -141,6 +141,7 @@ type Config struct {
 	ID     string        // of the gateway, for the topics gateways/{id}/...
 	Hub    Hub           // where publishes go
 	Access Access        // who may do what
+	API    API           // answers the topics that are requests; nil: there are none
 	Table  gateway.Table // keeps sessions and retained messages; nil: they end with the process
 	Clock  gateway.Clock // nil: the system's
 	Logger *slog.Logger  // nil: silence

@@ -136,7 +136,7 @@ func (b *Broker) readHello(pk *packets.Packet) (*hello, error) {
 		h.clientID, h.assigned = newClientID(), true
 	}
 	if con.WillFlag {
-		if !b.withinLimits(con.WillTopic) {
+		if !b.withinLimits(con.WillTopic) && !b.requests(con.WillTopic) {
 			return nil, &refusal{codeTopicInvalid, 5, "will_topic", "will topic too long or too deep"}
 		}
 		h.will = &will{

@@ -30,13 +30,14 @@ type testHub struct {
 	b  *Broker
 	mu sync.Mutex
 
-	deny    func(*gateway.Batch) error // nil allows
-	hold    bool                       // answers wait for letGo
-	held    []func()
-	batches []*gateway.Batch
-	changes []gateway.ChangeRequest
-	refused []error
-	arrived chan struct{} // one per Submit and Refused
+	deny          func(*gateway.Batch) error // nil allows
+	hold          bool                       // answers wait for letGo
+	held          []func()
+	batches       []*gateway.Batch
+	changes       []gateway.ChangeRequest
+	refused       []error
+	refusedTopics []string
+	arrived       chan struct{} // one per Submit and Refused
 }
 
 func newTestHub() *testHub { return &testHub{arrived: make(chan struct{}, 100_000)} }
@@ -78,8 +79,9 @@ func (h *testHub) Change(b *gateway.Batch, req gateway.ChangeRequest) error {
 	return h.Submit(b)
 }
 
-func (h *testHub) Refused(_, _ string, err error) {
+func (h *testHub) Refused(_, topic string, err error) {
 	h.mu.Lock()
+	h.refusedTopics = append(h.refusedTopics, topic)
 	h.refused = append(h.refused, err)
 	h.mu.Unlock()
 	h.tell()
@@ -121,7 +123,7 @@ type testAccess struct {
 	mu        sync.Mutex
 	anonymous bool
 	admins    []string
-	dead      map[string]bool            // user names
+	dead      map[string]bool            // user names and keys
 	view      map[string]map[string]bool // device: user names, "" is anonymous
 	acl       access.ACL
 	login     error
@@ -155,7 +157,7 @@ func (a *testAccess) set(fn func()) { a.mu.Lock(); defer a.mu.Unlock(); fn() }
 func (a *testAccess) Live(s access.Subject) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.dead[s.User]
+	return !a.dead[s.User] && !a.dead[s.Key]
 }
 
 func (a *testAccess) Admin(s access.Subject) bool {

@@ -56,6 +56,9 @@ func (h *hooks) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := guarded(cl)
 	c.established.Store(true)
 	c.sess.start(c)
+	if c.present {
+		c.watchAgain()
+	}
 }
 
 // swallowed is a packet that mochi ignores: an acknowledgement of nothing.

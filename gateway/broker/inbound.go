@@ -16,6 +16,7 @@ import (
 type publication struct {
 	from     access.Subject
 	clientID string
+	addr     string // of the client
 	source   string
 	msg      gateway.Message
 }
@@ -39,7 +40,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 		}
 	}
 	p := publication{
-		from: c.sess.subject, clientID: c.sess.clientID, source: c.source,
+		from: c.sess.subject, clientID: c.sess.clientID, addr: c.remote, source: c.source,
 		msg: gateway.Message{Topic: strings.Clone(pk.TopicName), Payload: pk.Payload, QoS: t.qos,
 			Retain: pk.FixedHeader.Retain, Client: c.sess.key},
 	}
@@ -54,7 +55,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 func (c *conn) concluded(t *ticket, topic string, err error) {
 	code, reason, silent := verdict(err)
 	if err != nil && !errors.Is(err, gateway.ErrClosed) {
-		c.b.hub.Refused(c.source, topic, err)
+		c.b.hub.Refused(c.source, c.b.masked(topic), err)
 	}
 	if t.qos == 0 {
 		return
@@ -94,6 +95,10 @@ func (b *Broker) accept(p publication, done func(error)) {
 // submit is accept up to the Hub's answer. With an error done is not called.
 func (b *Broker) submit(p publication, done func(error)) error {
 	m := &p.msg
+	if b.requests(m.Topic) {
+		b.request(p, done)
+		return nil
+	}
 	if !b.withinLimits(m.Topic) {
 		return fmt.Errorf("%w: longer than %d bytes or deeper than %d levels", gateway.ErrBadTopic, b.limits.TopicBytes, b.limits.TopicLevels)
 	}

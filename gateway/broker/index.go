@@ -15,6 +15,10 @@ type subscription struct {
 	asPublished    bool // "retain as published"
 	retainHandling byte
 	id             int // subscription identifier; 0 is none
+
+	api    bool   // to the API: it is not in the index
+	secret bool   // there is an API key in the filter
+	watch  *watch // of api, while the session is connected; under its lock
 }
 
 // inner is the filter without "$share/group/".

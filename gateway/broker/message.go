@@ -23,6 +23,7 @@ type message struct {
 	expires time.Duration // monotonic; 0 is never
 	reach   reach
 	device  string // of reachDevice
+	watch   *watch // of reachRequest
 	size    int    // bytes of memory and, about, on the wire
 }
 

@@ -43,7 +43,7 @@ type outbox struct {
 func (s *session) send(m *message, qos byte, retain bool, ids []int) (held, absent, persistent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || m.watch != nil && m.watch.over.Load() {
 		return false, false, false
 	}
 	o := &outgoing{msg: m, qos: qos, retain: retain, ids: ids}

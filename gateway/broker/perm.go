@@ -17,6 +17,7 @@ const (
 	reachStatus               // of this gateway: everybody
 	reachGateway              // the rest about this gateway: admins
 	reachSystem               // $SYS: admins, and whom the ACL allows
+	reachRequest              // pushed by the API, which has decided
 )
 
 func (b *Broker) reachOf(topic string) (reach, string) {
@@ -53,6 +54,8 @@ func (b *Broker) mayRead(s *session, m *message) bool {
 		return true
 	case reachGateway:
 		return b.access.Admin(s.subject)
+	case reachRequest:
+		return !m.watch.over.Load()
 	case reachSystem:
 		return b.access.Admin(s.subject) || b.access.TopicAllowed(s.subject, s.clientID, m.topic, false)
 	}

@@ -266,7 +266,7 @@ func (b *Broker) restore() {
 	var sessions []*storedSession
 	damaged := func(key string, err error) {
 		b.count.damaged.Add(1)
-		b.notice("damaged", "a stored session or message cannot be read and is left away", "key", key, "error", err)
+		b.notice("damaged", "a stored session or message cannot be read and is left away", "key", b.maskedKey(key), "error", err)
 	}
 	err := b.table.Each(func(key string, value []byte) error {
 		switch {
@@ -299,6 +299,14 @@ func (b *Broker) restore() {
 		b.restoreSession(st, queued)
 	}
 	b.discardOrphans(queued)
+}
+
+// maskedKey is a key in the table as it may stand in logs.
+func (b *Broker) maskedKey(key string) string {
+	if topic, ok := strings.CutPrefix(key, prefixRetained); ok {
+		return prefixRetained + b.masked(topic)
+	}
+	return key
 }
 
 // revive completes a message that was decoded.
@@ -353,6 +361,11 @@ func (b *Broker) restoreSession(st *storedSession, queued map[string][]*outgoing
 	for i := range st.subs {
 		sub := st.subs[i]
 		sub.sess = s
+		if sub.share == "" && b.requests(sub.filter) {
+			sub.makeAPI()
+			s.addAPI(&sub)
+			continue
+		}
 		s.subs[sub.filter] = &sub
 		b.index.add(&sub)
 	}
@@ -374,6 +387,9 @@ func (b *Broker) restoreSession(st *storedSession, queued map[string][]*outgoing
 	}
 	delete(queued, s.key)
 	b.sessions[s.key] = s
+	if s.secrets > 0 { // kept by a gateway that took it for another kind of filter
+		s.markDirty()
+	}
 }
 
 // discardOrphans has messages of sessions that are gone deleted.

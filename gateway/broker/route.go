@@ -85,7 +85,7 @@ type hit struct {
 func (b *Broker) route(m *message) holding {
 	if m.retain && !b.retained.set(m) {
 		b.count.dropped.add("retained_full")
-		b.notice("retained", "no room to retain a message", "topic", m.topic)
+		b.notice("retained", "no room to retain a message", "topic", b.masked(m.topic))
 	}
 	var hits []hit
 	var at map[*session]int

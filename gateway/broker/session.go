@@ -25,6 +25,7 @@ type session struct {
 	expiry  time.Duration // life after the connection; 0: ends with it
 	absent  time.Duration // monotonic: since when; only without conn
 	subs    map[string]*subscription
+	secrets int // subscriptions with an API key in the filter
 
 	in2 map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received and answered, or restored
 
@@ -48,8 +49,9 @@ func sessionKey(s access.Subject, clientID string) string {
 	return s.String() + "\x00" + clientID
 }
 
-// persistent says whether the session outlives its connection. Needs s.mu.
-func (s *session) persistent() bool { return s.expiry > 0 && !s.ended }
+// persistent says whether the session outlives its connection and is kept on
+// disk, see watch for one that is not. Needs s.mu.
+func (s *session) persistent() bool { return s.expiry > 0 && !s.ended && s.secrets == 0 }
 
 // open gives the session for a connection that holds the slot of its key. It
 // is an error if there are too many.
@@ -83,6 +85,9 @@ func (b *Broker) open(c *conn, h *hello, subject access.Subject) (s *session, pr
 	s.metaDirty = true
 	s.expiry = min(h.expiry, b.limits.SessionExpiry)
 	s.will, s.willDue = h.will, 0
+	if h.will != nil {
+		h.will.addr = c.remote
+	}
 	s.window = min(b.limits.Window, h.receiveMaximum)
 	s.maxPacket = h.maxPacket
 	c.onDrain = s.drained
@@ -199,6 +204,7 @@ func (s *session) leave(c *conn) {
 	}
 	s.metaDirty = true
 	s.dropFleeting()
+	watches := s.pause()
 	w := s.will
 	if bye != nil && !bye.will {
 		w = nil
@@ -217,6 +223,7 @@ func (s *session) leave(c *conn) {
 		s.markDirty()
 	}
 	s.mu.Unlock()
+	unwatch(watches...)
 	if w != nil {
 		s.b.fire(s, w)
 	}
@@ -236,13 +243,19 @@ func (b *Broker) end(s *session) {
 	s.online.Store(false)
 	w, c := s.will, s.conn
 	s.will, s.willDue, s.conn, s.ready = nil, 0, nil, false
+	watches := s.pause()
 	subs := s.subs
 	s.subs, s.in2 = map[string]*subscription{}, map[uint16]*ticket{}
 	s.clearOutbox()
 	s.markDirty()
 	s.mu.Unlock()
+	unwatch(watches...)
 	for _, sub := range subs {
-		b.index.remove(sub)
+		if sub.api {
+			b.apiSubs.Add(-1)
+		} else {
+			b.index.remove(sub)
+		}
 	}
 	b.mu.Lock()
 	if b.sessions[s.key] == s {

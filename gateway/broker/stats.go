@@ -85,7 +85,7 @@ func (b *Broker) Stats() Stats {
 		Refused:       c.refused.copy(),
 		Closed:        c.closed.copy(),
 		Dropped:       c.dropped.copy(),
-		Subscriptions: b.index.len(),
+		Subscriptions: b.subscriptions(),
 	}
 	s.Retained, s.RetainedBytes = b.retained.size()
 	b.mu.Lock()

@@ -17,6 +17,7 @@ func (c *conn) subscribe(pk *packets.Packet) {
 	codes := make([]byte, 0, len(pk.Filters))
 	reason := ""              // of the first failure: SUBACK has room for one
 	var fresh []*subscription // whose retained messages are wanted
+	var starts []func()       // of subscriptions to the API
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		sub := &subscription{sess: s, filter: string([]byte(f.Filter)), share: shareOf(f.Filter), qos: f.Qos,
@@ -24,13 +25,27 @@ func (c *conn) subscribe(pk *packets.Packet) {
 		if c.asked.bridge && sub.share == "" {
 			sub.noLocal, sub.asPublished = true, true
 		}
+		if c.b.requests(sub.inner()) {
+			code, why, start := c.subscribeAPI(sub)
+			if reason == "" {
+				reason = why
+			}
+			if code >= codeUnspecified && c.version < 5 {
+				code = codeUnspecified
+			}
+			codes = append(codes, code)
+			if start != nil {
+				starts = append(starts, start)
+			}
+			continue
+		}
 		code, existed := c.b.addSubscription(s, sub)
 		if code < codeUnspecified && sub.share == "" && sub.retainHandling != 2 && !(existed && sub.retainHandling == 1) {
 			fresh = append(fresh, sub)
 		}
 		if code >= codeUnspecified {
 			if reason == "" {
-				reason = refusedFilter(code, sub.filter)
+				reason = refusedFilter(code, c.b.masked(sub.filter))
 			}
 			if c.version < 5 {
 				code = codeUnspecified
@@ -41,6 +56,9 @@ func (c *conn) subscribe(pk *packets.Packet) {
 	c.confirm(packets.Suback, pk.PacketID, codes, reason)
 	for _, sub := range fresh {
 		c.b.sendRetained(s, sub)
+	}
+	for _, start := range starts {
+		start()
 	}
 }
 
@@ -59,8 +77,7 @@ func (b *Broker) addSubscription(s *session, sub *subscription) (code byte, exis
 	switch {
 	case s.ended:
 		return codeUnspecified, false
-	case !existed && (len(s.subs) >= b.limits.Filters || b.index.len() >= b.limits.FiltersTotal):
-		b.notice("filters", "too many subscriptions", "client", s.clientID, "of_client", len(s.subs), "in_total", b.index.len())
+	case !existed && s.full():
 		return codeQuota, false
 	}
 	if existed && *old == *sub {
@@ -91,20 +108,19 @@ func (b *Broker) sendRetained(s *session, sub *subscription) {
 func (c *conn) unsubscribe(pk *packets.Packet) {
 	s := c.sess
 	codes := make([]byte, 0, len(pk.Filters))
+	var watches []*watch
 	s.mu.Lock()
 	for i := range pk.Filters {
-		sub, ok := s.subs[pk.Filters[i].Filter]
+		w, ok := s.dropSub(pk.Filters[i].Filter)
 		if !ok {
 			codes = append(codes, codeNoSubscription)
 			continue
 		}
-		delete(s.subs, sub.filter)
-		c.b.index.remove(sub)
+		watches = append(watches, w)
 		codes = append(codes, codeSuccess)
 	}
-	s.metaDirty = true
-	s.markDirty()
 	s.mu.Unlock()
+	unwatch(watches...)
 	c.confirm(packets.Unsuback, pk.PacketID, codes, "")
 }
 

@@ -15,6 +15,7 @@ type will struct {
 	msg   gateway.Message
 	props packets.Properties
 	delay time.Duration
+	addr  string // of the client
 }
 
 // fire publishes a will like any message of its client, with the rights the
@@ -23,12 +24,12 @@ func (b *Broker) fire(s *session, w *will) {
 	m := w.msg
 	m.Client = s.key
 	m.Props = b.travelling(&w.props)
-	p := publication{from: s.subject, clientID: s.clientID, source: "will of mqtt " + shown(s.clientID), msg: m}
+	p := publication{from: s.subject, clientID: s.clientID, addr: w.addr, source: "will of mqtt " + shown(s.clientID), msg: m}
 	b.accept(p, func(err error) {
 		if err == nil {
 			b.count.wills.Add(1)
 		} else if !errors.Is(err, gateway.ErrClosed) {
-			b.hub.Refused(p.source, m.Topic, err)
+			b.hub.Refused(p.source, b.masked(m.Topic), err)
 		}
 	})
 }
