@@ -37,7 +37,7 @@ func parseCSV(body []byte) (rows [][]string, err error) {
 		if cell, rest, err = cutCell(rest); err != nil {
 			return nil, Malformed(CSV, "row %d: %v", len(rows)+1, err)
 		}
-		if row = append(row, strings.TrimSpace(cell)); len(row) > maxCells {
+		if row = append(row, strings.Clone(strings.TrimSpace(cell))); len(row) > maxCells {
 			return nil, Unprocessable(FieldError{"datastreams", tooMany(maxCells)})
 		}
 		if strings.HasPrefix(rest, ",") {
