@@ -79,8 +79,8 @@ func decodeKeyJSON(body []byte) (out KeyWrite, err error) {
 	}
 	if n := doc["permissions"]; n != nil && n.kind != jsonNull {
 		out.Permissions = []Permission{}
-		r.prefix = "permissions_"
 		list := r.list("permissions", n)
+		r.prefix = "permissions_"
 		for i := range list {
 			out.Permissions = append(out.Permissions, r.permission(list[i].fields()))
 		}
