@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"fieldgate/gateway"
@@ -12,7 +13,7 @@ import (
 	"fieldgate/gateway/xively"
 )
 
-// call is one request being answered. Its handler calls exactly one of reply,
+// call is one request being answered. Its handler calls one of reply, written,
 // created and fail, now or later, from any goroutine.
 type call struct {
 	gateway.Request
@@ -22,6 +23,8 @@ type call struct {
 	subject access.Subject // whose rights count: of the request's key, else of the connection
 	began   time.Time
 	done    func(gateway.Response)
+
+	answered atomic.Bool
 }
 
 // reply answers 200, with body in the path's format.
@@ -96,8 +99,16 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 	return said, err
 }
 
-// answer gives the response to the request log and to whoever asked.
+// answer gives the response to the request log and to whoever asked. Only the
+// first one counts: a handler that fails, or a caller that waits no longer, may
+// come after or before another answer.
 func (c *call) answer(r gateway.Response) {
+	if c.answered.Swap(true) {
+		return
+	}
+	if class := r.Status / 100; class >= 0 && class < len(c.api.statuses) {
+		c.api.statuses[class].Add(1)
+	}
 	c.api.requests.note(c, &r)
 	c.done(r)
 }

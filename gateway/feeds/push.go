@@ -1,0 +1,294 @@
+package feeds
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"fieldgate/gateway"
+	"fieldgate/gateway/access"
+	"fieldgate/gateway/xively"
+)
+
+// maxUpdates bounds the updates that wait to be pushed. One more than that is
+// kept of a feed that has none waiting yet.
+const maxUpdates = 1024
+
+// update is a new state of a feed that its subscribers are to see.
+type update struct {
+	*snapshot
+	touched map[string]bool // sensors that changed
+}
+
+// pushQueue holds the updates that wait to be pushed, those of one feed in
+// order.
+type pushQueue struct {
+	wake    chan struct{}
+	dropped atomic.Uint64
+
+	mu      sync.Mutex
+	pending map[string][]*update // by device
+	turn    []string             // devices with pending updates, the next first
+	total   int
+}
+
+// add never blocks: if there is no room, the feed's oldest update goes. Those
+// whom it was for see the new one.
+func (q *pushQueue) add(u *update) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	id := u.device.ID
+	waiting := q.pending[id]
+	switch {
+	case len(waiting) == 0:
+		q.turn = append(q.turn, id)
+		q.total++
+	case q.total >= maxUpdates:
+		for sensor := range waiting[0].touched {
+			u.touched[sensor] = true
+		}
+		waiting = waiting[1:]
+		q.dropped.Add(1)
+	default:
+		q.total++
+	}
+	q.pending[id] = append(waiting, u)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the next update, nil if there is none. Feeds take turns.
+func (q *pushQueue) take() *update {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.turn) == 0 {
+		return nil
+	}
+	id := q.turn[0]
+	q.turn = q.turn[1:]
+	waiting := q.pending[id]
+	u := waiting[0]
+	q.total--
+	if len(waiting) == 1 {
+		delete(q.pending, id)
+		return u
+	}
+	q.pending[id] = waiting[1:]
+	q.turn = append(q.turn, id)
+	return u
+}
+
+// subscriptions are those that updates are pushed to, by feed.
+type subscriptions struct {
+	mu     sync.RWMutex
+	n      int
+	byFeed map[uint64]map[*subscription]struct{}
+}
+
+func (l *subscriptions) add(s *subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.byFeed[s.form.feed] == nil {
+		l.byFeed[s.form.feed] = map[*subscription]struct{}{}
+	}
+	l.byFeed[s.form.feed][s] = struct{}{}
+	l.n++
+}
+
+func (l *subscriptions) drop(s *subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.byFeed[s.form.feed]
+	if _, ok := of[s]; !ok {
+		return
+	}
+	l.n--
+	if delete(of, s); len(of) == 0 {
+		delete(l.byFeed, s.form.feed)
+	}
+}
+
+func (l *subscriptions) count() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.n
+}
+
+func (l *subscriptions) any(feed uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.byFeed[feed]) > 0
+}
+
+func (l *subscriptions) of(feed uint64) []*subscription {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]*subscription, 0, len(l.byFeed[feed]))
+	for s := range l.byFeed[feed] {
+		out = append(out, s)
+	}
+	return out
+}
+
+// subscription is one subscriber of a feed or a datastream.
+type subscription struct {
+	api     *API
+	device  string
+	form    form
+	subject access.Subject
+	addr    string
+	push    func([]byte)
+
+	mu        sync.Mutex // held while push runs
+	started   bool
+	cancelled bool
+	since     uint64 // version of the feed that it got at its start
+}
+
+// Subscribe asks for the present state of what filter names and, where it is a
+// feed or a datastream without a history query, for each update. Nothing is
+// pushed before start is called, which pushes the present state first; nothing
+// is after cancel has returned. Push must neither block nor call start or
+// cancel, and must not change what it is given: others get the same bytes. The
+// error, one of package gateway, says that the request is denied now; start and
+// cancel are nil then.
+func (a *API) Subscribe(p gateway.Peer, filter string, push func(payload []byte)) (start, cancel func(), err error) {
+	t, ok := xively.SplitTopic(filter)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: not one of the API's", gateway.ErrBadTopic)
+	}
+	answer := make(chan gateway.Response, 1)
+	c := a.newCall(context.Background(), gateway.Request{Peer: p, Door: "mqtt", Method: http.MethodGet,
+		Path: t.Path, Query: t.Query, Key: t.Key}, func(r gateway.Response) { answer <- r })
+	var sub *subscription
+	a.handle(c, func(h handler) {
+		if live, err := a.live(c); err != nil {
+			c.fail(err)
+		} else if !live {
+			h(c)
+		} else if snap, err := a.viewed(c); err != nil {
+			c.fail(err)
+		} else {
+			sub = &subscription{api: a, device: snap.device.ID, form: formOf(&c.path), subject: c.subject, addr: c.Addr, push: push}
+			c.answer(gateway.Response{Status: http.StatusOK, ContentType: c.path.Format.ContentType()})
+		}
+	})
+	resp := <-answer
+	switch {
+	case resp.Status == http.StatusNotFound:
+		return nil, nil, fmt.Errorf("%w: %w", gateway.ErrBadTopic, resp.Err)
+	case resp.Err != nil:
+		return nil, nil, resp.Err
+	case sub == nil:
+		one := &once{api: a, subject: c.subject, push: push, body: resp.Body}
+		return one.start, one.cancel, nil
+	}
+	a.subs.add(sub)
+	return sub.start, sub.cancel, nil
+}
+
+// live reports whether c asks for what is pushed at each update.
+func (a *API) live(c *call) (bool, error) {
+	if c.path.Resource != xively.ResourceFeed && c.path.Resource != xively.ResourceDatastream {
+		return false, nil
+	}
+	_, at, asked, err := xively.ParseWindow(c.path.Query, c.began, 0)
+	return !asked && at.IsZero(), err
+}
+
+// start pushes the present state, and lets updates follow.
+func (s *subscription) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.cancelled {
+		return
+	}
+	s.started = true
+	snap, ok := s.api.snapshotOf(s.device)
+	if !ok {
+		return
+	}
+	s.since = snap.version
+	s.show(snap, nil)
+}
+
+func (s *subscription) cancel() {
+	s.api.subs.drop(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancelled = true
+}
+
+// show pushes snap unless the subscriber may not see it now. Rendered holds the
+// documents of snap that exist already, nil if there is nobody to share with.
+func (s *subscription) show(snap *snapshot, rendered map[form][]byte) {
+	a := s.api
+	if _, err := a.canView(s.subject, s.ask(), snap.device.Feed, s.form); err != nil {
+		return
+	}
+	body, ok := rendered[s.form]
+	if !ok {
+		var err error
+		if body, err = a.render(snap, s.form); err != nil {
+			return // the datastream is gone
+		}
+		a.renders.Add(1)
+		if rendered != nil {
+			rendered[s.form] = body
+		}
+	}
+	a.pushed.Add(1)
+	s.push(body)
+}
+
+func (s *subscription) ask() access.Ask {
+	return access.Ask{Method: "get", Right: access.View, Addr: s.addr}
+}
+
+// push gives u to all who are to see it. A document that several see is written
+// once.
+func (a *API) push(u *update) {
+	rendered := map[form][]byte{}
+	for _, s := range a.subs.of(u.device.Feed) {
+		if s.form.resource == xively.ResourceDatastream && !u.touched[xively.SensorID(s.form.stream)] {
+			continue
+		}
+		s.mu.Lock()
+		if s.started && !s.cancelled && u.version > s.since && s.device == u.device.ID {
+			s.show(u.snapshot, rendered)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// once is a subscription that gets one message.
+type once struct {
+	api     *API
+	subject access.Subject
+	push    func([]byte)
+
+	mu   sync.Mutex
+	body []byte
+	over bool
+}
+
+func (o *once) start() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over || !o.api.cfg.Registry.Live(o.subject) {
+		return
+	}
+	o.over = true
+	o.api.pushed.Add(1)
+	o.push(o.body)
+}
+
+func (o *once) cancel() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over, o.body = true, nil
+}

@@ -1,0 +1,182 @@
+package feeds
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"fieldgate/gateway/xively"
+)
+
+// maxWaypoints is how many former places of a feed are kept.
+const maxWaypoints = 500
+
+// savedFeed is an entry of Tables.Feeds.
+type savedFeed struct {
+	Extremes  map[string][2]float64 `json:"extremes,omitempty"` // least and greatest value by sensor
+	Waypoints []xively.Waypoint     `json:"waypoints,omitempty"`
+}
+
+// loadFeeds reads Tables.Feeds. An entry that cannot be read does not count.
+func (a *API) loadFeeds() error {
+	if a.cfg.Tables.Feeds == nil {
+		return nil
+	}
+	err := a.cfg.Tables.Feeds.Each(func(device string, raw []byte) error {
+		f := &feed{}
+		if err := json.Unmarshal(raw, &f.saved); err != nil {
+			a.log.Error("extremes and waypoints of a feed cannot be read", "device", device, "error", err)
+			f.saved = savedFeed{}
+		}
+		f.waypoints = f.saved.Waypoints
+		a.state.feeds[device] = f
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("feeds: tables: %w", err)
+	}
+	for _, d := range a.cfg.Registry.Devices() {
+		a.snapshotOf(d.ID)
+	}
+	return nil
+}
+
+// save writes the extremes and waypoints that changed.
+func (a *API) save() error {
+	a.saving.Lock()
+	defer a.saving.Unlock()
+	a.state.mu.Lock()
+	all := maps.Clone(a.state.feeds)
+	gone := a.state.gone
+	a.state.gone = map[string]bool{}
+	a.state.mu.Unlock()
+	pairs := map[string][]byte{}
+	for device := range gone {
+		pairs[device] = nil
+	}
+	for device, f := range all {
+		if raw := f.unwritten(); raw != nil {
+			pairs[device] = raw
+		}
+	}
+	return a.writeFeeds(pairs, all)
+}
+
+// saveOnly writes those of one feed.
+func (a *API) saveOnly(device string) error {
+	a.saving.Lock()
+	defer a.saving.Unlock()
+	f := a.feedFor(device)
+	if f == nil {
+		return nil
+	}
+	raw := f.unwritten()
+	if raw == nil {
+		return nil
+	}
+	return a.writeFeeds(map[string][]byte{device: raw}, map[string]*feed{device: f})
+}
+
+func (a *API) writeFeeds(pairs map[string][]byte, of map[string]*feed) error {
+	if len(pairs) == 0 || a.cfg.Tables.Feeds == nil {
+		return nil
+	}
+	err := a.cfg.Tables.Feeds.Write(pairs)
+	if err == nil {
+		return nil
+	}
+	for device, raw := range pairs { // the next time
+		if f := of[device]; f != nil {
+			f.mu.Lock()
+			f.unsaved = true
+			f.mu.Unlock()
+		} else if raw == nil {
+			a.forget(device)
+		}
+	}
+	return fmt.Errorf("feeds: tables: %w", err)
+}
+
+// unwritten is the entry of f for the table, nil if nothing changed.
+func (f *feed) unwritten() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.unsaved || f.shape == nil {
+		return nil
+	}
+	s := savedFeed{Waypoints: f.waypoints, Extremes: map[string][2]float64{}}
+	for i, v := range f.values {
+		if v.ranged {
+			s.Extremes[f.shape.streams[i].sensor] = [2]float64{v.min, v.max}
+		}
+	}
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return nil // numbers and times always have a form
+	}
+	f.unsaved = false
+	return raw
+}
+
+// addWaypoint notes where a mobile feed is now.
+func (a *API) addWaypoint(device string, w xively.Waypoint) {
+	f := a.feedFor(device)
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := append(f.waypoints[:len(f.waypoints):len(f.waypoints)], w)
+	f.waypoints = all[max(0, len(all)-maxWaypoints):]
+	f.snap, f.unsaved = nil, true
+}
+
+// setExtremes sets minima and maxima, which then run on from there, and lists
+// the sensors whose changed. An empty text forgets both.
+func (a *API) setExtremes(device string, set []extremes) (changed []string) {
+	f := a.feedFor(device)
+	if f == nil || len(set) == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !a.sync(f, device) {
+		return nil
+	}
+	for _, e := range set {
+		i, ok := f.shape.index[e.sensor]
+		if !ok {
+			continue
+		}
+		old := *f.values[i]
+		if v := old.reset(e); v != old {
+			f.values[i], f.snap, f.unsaved = &v, nil, true
+			changed = append(changed, e.sensor)
+		}
+	}
+	return changed
+}
+
+// reset is v with the extremes that e gives.
+func (v present) reset(e extremes) present {
+	if e.max != nil && *e.max == "" || e.min != nil && *e.min == "" {
+		v.min, v.max, v.ranged = 0, 0, false
+	}
+	if e.max != nil {
+		if x, ok := number(*e.max); ok {
+			if !v.ranged {
+				v.min = x
+			}
+			v.min, v.max, v.ranged = min(v.min, x), x, true
+		}
+	}
+	if e.min != nil {
+		if x, ok := number(*e.min); ok {
+			if !v.ranged {
+				v.max = x
+			}
+			v.min, v.max, v.ranged = x, max(v.max, x), true
+		}
+	}
+	return v
+}
