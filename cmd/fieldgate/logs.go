@@ -74,35 +74,9 @@ type history struct{ *gatewayd }
 
 // Values implements web.History.
 func (h history) Values(ctx context.Context, q web.HistoryQuery, fn func(gateway.Record) error) error {
-	var born time.Time // an earlier device of the same id may have been somebody else's
+	// An earlier device of the same id may have been somebody else's.
 	if d, ok := h.registry.Device(q.Device); ok && !d.Declared {
-		born = d.Created
+		q.Born = d.Created
 	}
-	n := 0
-	for from := h.records.First(); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		recs, err := h.records.Read(from, 1000, 1<<20)
-		if err != nil || len(recs) == 0 {
-			return err
-		}
-		for _, r := range recs {
-			kind := r.Kind
-			if kind == gateway.KindCommand {
-				kind = gateway.KindActuator
-			}
-			if kind != q.Kind || r.Device != q.Device || r.Channel != q.Channel || !within(r.At, q.From, q.To) ||
-				r.Stamp.Quality != gateway.ClockUnset && r.Stamp.Wall.Before(born) {
-				continue
-			}
-			if err := fn(r); err != nil {
-				return err
-			}
-			if n++; q.Limit > 0 && n >= q.Limit {
-				return nil
-			}
-		}
-		from = recs[len(recs)-1].Seq + 1
-	}
+	return h.records.History(ctx, q, fn)
 }

@@ -28,6 +28,9 @@ const (
 	blobSegment = 0x15
 	blobPair    = 0x16
 	blobTables  = 0x17
+	blobColumn  = 0x18 // derived from records, as the following are: salvage takes none
+	blobShard   = 0x19
+	blobColumns = 0x1A
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -43,6 +43,8 @@ type writer struct {
 	examined  time.Time // when damaged records may be looked for again
 	savedAt   time.Time // last commit
 	agedAt    time.Time // last look for records past MaxAge
+	arrangeAt time.Time // when columns may be made again
+	replaced  bool      // the file was, by one that repairs it
 	hold      hold
 	pause     pause
 	retryAt   time.Time
@@ -58,6 +60,8 @@ type job struct {
 	free    bool              // drop what everybody has acknowledged
 	saved   []stored          // records of a damaged file, with their numbers
 	lost    []lostRange
+	columns *columnSet // of a full segment, for queries
+	stray   []uint64   // segments whose columns are to be removed
 }
 
 // write commits entries. If the disk is full, it first drops what every uplink
@@ -74,29 +78,37 @@ func (l *Log) write(j job) error {
 		return err
 	}
 	l.w.hold = hold{} // there is no room to grow
-	if l.makeRoom() != nil {
-		return err
+	if l.makeRoom() == nil {
+		err = l.commit(j)
 	}
-	return l.commit(j)
+	if isFull(err) && l.spareColumns() == nil {
+		err = l.commit(j)
+	}
+	return err
 }
 
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// makeRoom drops a few segments that everybody has acknowledged. That takes
-// some new pages itself: there is a spare file to give way for them.
+// makeRoom drops a few segments that everybody has acknowledged.
 func (l *Log) makeRoom() error {
 	if !l.droppable() {
 		return errors.New("nothing to drop")
 	}
+	return l.removeSome(job{free: true})
+}
+
+// removeSome commits what makes room. That takes some new pages itself: there
+// is a spare file to give way for them.
+func (l *Log) removeSome(j job) error {
 	err := l.start()
 	if err == nil {
-		err = l.commit(job{free: true})
+		err = l.commit(j)
 	}
 	if isFull(err) && dropSpare(l.path) {
 		if err = l.start(); err == nil {
-			err = l.commit(job{free: true})
+			err = l.commit(j)
 		}
 	}
 	if err == nil {
@@ -162,6 +174,9 @@ func (l *Log) commit(j job) error {
 	l.w.saved, l.w.savedAt = b.cursors, time.Now()
 	l.w.begun = l.w.begun || j.begin
 	l.index.Store(b.x)
+	if len(j.healed) > 0 {
+		l.generation.Add(1) // columns lack what was damaged
+	}
 	if b.lowestBoot > 1 {
 		l.clocks.forget(b.lowestBoot)
 	}
@@ -232,6 +247,9 @@ func (b *build) run(tx *bbolt.Tx) error {
 				return err
 			}
 		}
+	}
+	if err := b.arrangeColumns(); err != nil {
+		return err
 	}
 	b.losses = tally.records()
 	for i := range b.losses {

@@ -21,6 +21,11 @@ func (b *build) evict(t *losses) error {
 	switch {
 	case b.free:
 		n = b.acknowledged()
+	case b.columns != nil: // drop nothing that somebody waits for
+		n = tooMany(b.x.segments, b.x.used+b.need(), b.opt.MaxSize)
+		if n > 0 && n > b.acknowledged() {
+			n, b.columns = 0, nil
+		}
 	default:
 		if n = b.expired(); n > 0 {
 			reason = reasonAge
@@ -73,6 +78,9 @@ func (b *build) drop(seg *segment) error {
 			return err
 		}
 	}
+	if err := b.dropColumns(seg.base); err != nil {
+		return err
+	}
 	for seq := range b.x.bad {
 		if seq < seg.base || seq > seg.last {
 			continue
@@ -94,6 +102,9 @@ func (b *build) need() (n int64) {
 	for i := range b.job.saved {
 		n += recordSize(&b.job.saved[i].Record)
 	}
+	if b.columns != nil {
+		n += int64(b.columns.summary.bytes)
+	}
 	return n + n/4 + 16*ourPageSize
 }
 
@@ -101,7 +112,7 @@ func (b *build) need() (n int64) {
 // are used. The active one stays.
 func tooMany(segs []segment, used, most int64) (n int) {
 	for used > most && n < len(segs)-1 {
-		used -= int64(segs[n].bytes) + int64(segs[n].records)*(elementSize+nameSize)
+		used -= int64(segs[n].bytes) + int64(segs[n].records)*(elementSize+nameSize) + int64(segs[n].columns.bytes)
 		n++
 	}
 	return n

@@ -89,6 +89,9 @@ func (b *build) heal() error {
 		if err := bucket.Put(seqKey(seq), blob); err != nil {
 			return err
 		}
+		if err := b.dropColumns(b.x.segments[i].base); err != nil {
+			return err
+		}
 		n++
 	}
 	b.bad = slices.DeleteFunc(slices.Clone(b.bad), func(seq uint64) bool { return b.healed[seq] != nil })

@@ -13,7 +13,8 @@ import (
 )
 
 // The buckets of a log's file. All others are named by the lowest sequence
-// that may be in them, 8 bytes big-endian, and hold records by sequence. The
+// that may be in them, 8 bytes big-endian, and hold records by sequence, or by
+// that after the letter h, and hold columns (shard.go). The
 // first is small enough for bbolt to keep it inside of the page that changes
 // with each commit anyway.
 var (
@@ -21,6 +22,7 @@ var (
 	bucketSegs  = []byte("segs")  // base of a full segment: what is in it
 	bucketBoots = []byte("boots") // number of a boot: its clock
 	bucketBad   = []byte("bad")   // sequence of a damaged record that is announced already
+	bucketCols  = []byte("cols")  // base of a full segment: what columns it has
 
 	keyState     = []byte("s")
 	prefixCursor = []byte("c/")
@@ -37,8 +39,9 @@ type index struct {
 	segments []segment // ascending; the last is the active one, if any
 	records  uint64
 	bad      map[uint64]bool
-	length   int64 // of the file
-	used     int64 // of that, without free pages
+	stray    []uint64 // bases of columns that are of no use
+	length   int64    // of the file
+	used     int64    // of that, without free pages
 }
 
 // clone makes a copy whose active segment may be changed.
@@ -144,7 +147,10 @@ func loadTx(tx *bbolt.Tx) (*loaded, error) {
 			return nil, err
 		}
 	}
-	return l, l.addSegments(tx, full)
+	if err := l.addSegments(tx, full); err != nil {
+		return l, err
+	}
+	return l, l.loadColumns(tx)
 }
 
 // addSegments matches the buckets of records with what is noted about them.

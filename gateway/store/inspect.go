@@ -34,7 +34,8 @@ type SegmentInfo struct {
 	From    uint64    `json:"from"`
 	To      uint64    `json:"to"`
 	Records uint64    `json:"records"`
-	Bytes   uint64    `json:"bytes"` // as encoded
+	Bytes   uint64    `json:"bytes"`             // as encoded
+	Columns uint64    `json:"columns,omitempty"` // bytes of pages that queries read instead, about
 	Oldest  time.Time `json:"oldest,omitzero"`
 	Newest  time.Time `json:"newest,omitzero"`
 }
@@ -51,7 +52,7 @@ func (i *Inspection) fill(x *index, cursors map[string]gateway.Cursor, t *bootTa
 	i.Records, i.First, i.Head, i.Opened, i.Damaged = x.records, x.firstSeq(), x.head, x.epoch, uint64(len(x.bad))
 	i.Cursors = cursors
 	for _, s := range x.segments {
-		info := SegmentInfo{From: s.base, To: s.last, Records: s.records, Bytes: s.bytes}
+		info := SegmentInfo{From: s.base, To: s.last, Records: s.records, Bytes: s.bytes, Columns: s.columns.bytes}
 		if s.to != 0 {
 			info.Oldest, info.Newest = time.UnixMicro(s.from).UTC(), time.UnixMicro(s.to).UTC()
 		}

@@ -54,8 +54,9 @@ type Log struct {
 	news     chan struct{}             // closed when head rises or the log closes
 	health   Health                    // counters and what changes rarely
 	onHealth []func(Health)
-	suspect  []uint64 // damaged records that were met by readers
-	check    bool     // a reader met damage of the file
+	suspect  []uint64        // damaged records that were met by readers
+	check    bool            // a reader met damage of the file
+	worn     map[uint64]bool // segments whose columns were of no use, and whether they were made anew
 
 	changes []Health      // not told yet
 	changed chan struct{} // closed when changes grows
@@ -63,6 +64,9 @@ type Log struct {
 	wake chan struct{} // to the writer, holds 1
 
 	readBytes atomic.Int64 // that readers have gone over since the file was opened
+
+	generation atomic.Uint64 // counts the files, of which each numbers boots anew
+	tails      tails
 
 	tallyMu sync.Mutex
 	tally   tallies

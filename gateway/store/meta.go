@@ -36,6 +36,8 @@ type segment struct {
 	to      int64             // time; 0 if there is none
 	boot    uint64            // lowest number of a boot in it
 	wanted  map[string]uint64 // per uplink, records that it is sent
+
+	columns columnInfo // in the file, but not with the rest
 }
 
 func (s *segment) clone() segment {

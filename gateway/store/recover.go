@@ -34,7 +34,7 @@ func (l *Log) start() error {
 		return nil
 	}
 	err := l.commit(job{begin: true, lost: w.lost})
-	if isFull(err) && l.droppable() && dropSpare(l.path) {
+	if isFull(err) && (l.droppable() || len(l.withColumns()) > 0) && dropSpare(l.path) {
 		if err = l.open(); err == nil {
 			err = l.commit(job{begin: true, lost: w.lost})
 		}
@@ -130,6 +130,10 @@ func (l *Log) adopt(known *loaded) {
 		w.next = l.firstNumber(x)
 	}
 	w.next = max(w.next, x.next)
+	if w.replaced || known.tx == 0 {
+		w.replaced = false
+		l.generation.Add(1)
+	}
 	l.clocks.load(known.boots, 0)
 	l.setCursors(known.cursors, x)
 	w.saved = known.cursors
@@ -262,7 +266,7 @@ func (l *Log) replace(f *os.File, size int64, damage error) error {
 	if err := syncDir(l.path); err != nil {
 		return err
 	}
-	w.next, w.begun, w.deep = max(w.next, saved.next), false, false
+	w.next, w.begun, w.deep, w.replaced = max(w.next, saved.next), false, false, true
 	l.mu.Lock()
 	for _, e := range l.queue {
 		e.first = 0 // the new file's records come before it

@@ -161,9 +161,15 @@ func (l *Log) step() time.Duration {
 	}
 	if !due {
 		l.trim(now)
-		return wait
+		return min(wait, l.arrange(now))
 	}
 	l.attempt()
+	l.mu.Lock()
+	failing = l.failing
+	l.mu.Unlock()
+	if failing == nil {
+		l.arrange(time.Now())
+	}
 	return 0
 }
 

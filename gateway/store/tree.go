@@ -33,7 +33,8 @@ type treeCheck struct {
 	*pageFile
 	used pageSet
 	free pageSet
-	// all reads every page. Otherwise the lowest pages of a record bucket are
+	// all reads every page. Otherwise the lowest pages of a bucket of records or
+	// columns are
 	// left alone but for the first and the last: reading them is what takes
 	// long, and a record is checked when it is read anyway.
 	all bool
@@ -96,7 +97,8 @@ func (c *treeCheck) claim(g *page) error {
 
 // walk checks the bucket named bucket (nil: the root) from its root page on.
 func (c *treeCheck) walk(root uint64, bucket []byte) error {
-	sparse := !c.all && len(bucket) == nameSize
+	_, column := columnBase(bucket)
+	sparse := !c.all && (column || len(bucket) == nameSize)
 	depth := 0
 	for id := root; ; depth++ { // how deep are the leaves
 		g, err := c.read(id)

@@ -35,19 +35,15 @@ type Registry interface {
 	Login(ctx context.Context, addr, user string, password []byte, given bool) (access.Subject, error)
 }
 
-// HistoryQuery asks for the values of one sensor or actuator.
-type HistoryQuery struct {
-	Kind     gateway.Kind // KindSensor, or KindActuator, which includes commands
-	Device   string
-	Channel  string
-	From, To time.Time // both included; zero: no limit
-	Limit    int       // most values, counted from the oldest; 0: no limit
-}
+// HistoryQuery asks for the values of one sensor or actuator. A Server leaves
+// Born to the History, which knows whose they are.
+type HistoryQuery = gateway.HistoryQuery
 
 // History reads the log.
 type History interface {
-	// Values calls fn for each record that q asks for, the oldest first, until
-	// fn returns an error, which it returns.
+	// Values calls fn for each record that q asks for in the order of time, the
+	// oldest first unless q.Backward is set, until fn returns an error, which it
+	// returns.
 	Values(ctx context.Context, q HistoryQuery, fn func(gateway.Record) error) error
 }
 
