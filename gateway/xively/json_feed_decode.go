@@ -26,13 +26,22 @@ func decodeFeedJSON(v Version, body []byte) (out FeedWrite, err error) {
 	return out, r.err()
 }
 
+// decodeDatastreamJSON takes a datastream, also one alone in the shell of a feed
+// as it is created: that would otherwise change nothing without a word.
 func decodeDatastreamJSON(v Version, body []byte) (out DatastreamWrite, err error) {
 	doc, err := rootObject(body)
 	if err != nil {
 		return out, err
 	}
 	var r jsonReader
-	out = r.datastream(shapeOf(v, doc), doc)
+	shape := shapeOf(v, doc)
+	if ds := doc["datastreams"]; ds != nil {
+		if ds.kind != jsonArray || len(ds.kids) != 1 || ds.kids[0].kind != jsonObject {
+			return out, Malformed(JSON, `"datastreams" is no array of one object`)
+		}
+		doc = ds.kids[0].fields()
+	}
+	out = r.datastream(shape, doc)
 	return out, r.err()
 }
 

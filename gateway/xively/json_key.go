@@ -106,9 +106,9 @@ func (r *jsonReader) permission(doc map[string]*jsonNode) (out Permission) {
 	for i := range list {
 		m := list[i].fields()
 		out.Resources = append(out.Resources, KeyResource{
-			Feed:       r.id("feed_id", m["feed_id"]),
-			Datastream: r.str("datastream_id", m["datastream_id"]),
-			Trigger:    r.id("datastream_trigger_id", m["datastream_trigger_id"]),
+			Feed:       r.id("resources_feed_id", m["feed_id"]),
+			Datastream: r.str("resources_datastream_id", m["datastream_id"]),
+			Trigger:    r.id("resources_datastream_trigger_id", m["datastream_trigger_id"]),
 		})
 	}
 	return out
