@@ -53,13 +53,17 @@ func New(cfg Config) (*API, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{cfg: cfg, log: cfg.Logger, triggers: &triggers{}}
+	a := &API{cfg: cfg, log: cfg.Logger}
 	a.table = a.routes()
 	a.state.feeds, a.state.gone = map[string]*feed{}, map[string]bool{}
 	a.subs.byFeed = map[uint64]map[*subscription]struct{}{}
 	a.pushes.wake, a.pushes.pending = make(chan struct{}, 1), map[string][]*update{}
 	a.state.marks.quiet = map[*gateway.Batch]bool{}
 	if err := a.loadFeeds(); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.triggers, err = newTriggers(cfg, a.describe); err != nil {
 		return nil, err
 	}
 	return a, nil
