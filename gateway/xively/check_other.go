@@ -143,7 +143,7 @@ func checkSerials(serials []string) error {
 	var p problems
 	p.addIf(len(serials) == 0, "serial", Blank)
 	if len(serials) > maxSerials {
-		p.add("serial", tooMany(maxSerials))
+		p.add("devices", tooMany(maxSerials))
 		return p.err()
 	}
 	seen := make(map[string]bool, len(serials))
