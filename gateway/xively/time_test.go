@@ -64,7 +64,7 @@ func FuzzTime(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := ParseTime(s)
 		if err != nil {
-			if want, err := time.Parse("2006-01-02T15:04:05.999999Z", s); err == nil {
+			if want, err := time.Parse(timeLayout, s); err == nil && want.Format(timeLayout) == s { // it takes "T0:00" too
 				t.Fatalf("%q is not read, but it is %v", s, want)
 			}
 			return
