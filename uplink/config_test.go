@@ -11,7 +11,7 @@ import (
 func TestConfigReportsAllMistakes(t *testing.T) {
 	_, err := New(Config{
 		URL: "http://x", Password: func() (string, error) { return "", nil }, KeepAlive: 1500 * ms, Window: -1,
-		AckTimeout: -1, CatchUp: "fast", Dialect: "xively", Forward: []Forward{{}}, Filter: []string{"a#"},
+		AckTimeout: -1, CatchUp: "fast", Dialect: "cosm", Forward: []Forward{{}}, Filter: []string{"a#"},
 	})
 	if err == nil {
 		t.Fatal("taken")

@@ -1,5 +1,5 @@
 // Package uplink drains the gateway's log to a cloud's MQTT 3.1.1 broker, keeps
-// the retained status topic there true, and brings commands down.
+// the status there true, and brings commands down.
 //
 // An [Uplink] keeps two connections that fail and recover apart from each
 // other:
@@ -19,7 +19,8 @@
 //
 // # Status
 //
-// The topic gateways/{id}/status is retained at QoS 1. Birth, refreshments and
+// The topic gateways/{id}/status (not with Xively, see below) is retained at
+// QoS 1. Birth, refreshments and
 // Last Will of one connection share a session number that grows with every
 // connection. The birth is published before any data and does not travel in
 // the data queue. A late will of an older connection that overwrites the birth
@@ -35,6 +36,35 @@
 // [Batches] does the same with the backlog as arrays on the .../values topics,
 // many readings a message: a consumer that listens to .../value sees new
 // readings only.
+//
+// # Xively
+//
+// With the dialect [Xively] a device is a feed of the cloud and a sensor a
+// datastream: values go to /v2/feeds/{feed}.csv as rows DATASTREAM,AT,VALUE, one
+// a message, or with [Batches] up to 500 rows of a feed for what piled up. Only
+// sensor values go up. There is no form for actuators, registry changes, record
+// ids, an unset clock (the row has the best time known) or gaps: a gap is logged
+// here and counted ([State].Gaps). Values of more than 255 characters and of
+// sensors whose id no datastream can have are dead letters. Nothing comes down
+// but what Forward rules bring. As a row has its own time and the cloud keeps one
+// value for each time, a record that arrives twice is stored once.
+//
+// The status is a datastream (XivelyOptions): "1" at the birth and every few
+// minutes, "0" as Last Will and after a clean stop. It must exist at the cloud.
+//
+// At QoS 0, which is what the original knew, MQTT's guarantee ends at the socket.
+// To lose no more than that, each group of records (a quarter of the window at
+// most) is followed by an UNSUBSCRIBE for a filter that is subscribed to nowhere,
+// which a server must answer (MQTT 3.1.1 section 3.10.4) and which costs no more
+// than an acknowledgement; the client library gives no way to send a PINGREQ. The
+// cursor moves past the group when the answer is there. So what a dying
+// connection takes with it is sent again. What the cloud has read and then drops
+// is lost without a word: a full disk, a missing right, a crash. None of it
+// counts as acknowledged ([State].Acked). A cloud that leaves UNSUBSCRIBE without
+// an answer cannot be used at QoS 0.
+//
+// At QoS 1 the cursor moves with the PUBACK. Another fieldgate as the cloud gives
+// it when the record is on its disk: the guarantee is then that of Waziup.
 //
 // # Retained commands
 //

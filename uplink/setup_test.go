@@ -292,8 +292,15 @@ func start(t testing.TB, cloud *fakecloud.Cloud, change func(*Config), b *bench)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nb := &bench{Uplink: u, t: t, log: b.log, hub: b.hub, clock: b.clock, cloud: cloud}
+	around := *b // others may use b with another cloud
+	around.cloud = cloud
 	u.paces = paces{look: 2 * time.Millisecond, every: 4 * time.Millisecond, backlog: time.Minute, repair: time.Millisecond, stop: 100 * time.Millisecond, repeat: time.Minute}
+	return startUplink(t, u, &around)
+}
+
+// startUplink runs u with what is around b until the test ends or stop is called.
+func startUplink(t testing.TB, u *Uplink, b *bench) *bench {
+	nb := &bench{Uplink: u, t: t, log: b.log, hub: b.hub, clock: b.clock, cloud: b.cloud}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- u.Run(ctx) }()

@@ -56,6 +56,8 @@ func row(r *gateway.Record) (datastream, value string, err error) {
 		return "", "", fmt.Errorf("%w: a datastream cannot have this sensor's id", errUnsendable)
 	case utf8.RuneCountInString(value) > xively.MaxValue:
 		return "", "", fmt.Errorf("%w: more than %d characters", errUnsendable, xively.MaxValue)
+	case !utf8.ValidString(value):
+		return "", "", fmt.Errorf("%w: not UTF-8", errUnsendable)
 	}
 	return datastream, value, nil
 }
