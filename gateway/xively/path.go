@@ -49,10 +49,10 @@ type Path struct {
 	Resource   Resource
 	Feed       uint64
 	Datastream string
-	At         time.Time // of a datapoint
-	ID         string    // key, trigger, login, product or activation code, without escapes
-	Serial     string    // of a product's device
-	Query      url.Values
+	At         time.Time  // of a datapoint
+	ID         string     // key, trigger, login, product or activation code, without escapes
+	Serial     string     // of a product's device
+	Query      url.Values // not nil
 }
 
 // Topic is an MQTT topic, or a filter without wildcards, taken apart.

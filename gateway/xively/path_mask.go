@@ -12,7 +12,7 @@ const activationShown = 8
 // in the place of a key goes through name. That is the level after "keys", the
 // one in front of the version if path is a whole topic, and a parameter that
 // carries a key if it has a query. Of an activation code the first 8 characters
-// stay. It does its best with paths that name nothing, too.
+// stay. It does its best with paths and topics that name nothing, too.
 func MaskPath(path string, name func(key string) string) string {
 	path, query, asked := strings.Cut(path, "?")
 	levels := strings.Split(path, "/")
@@ -21,12 +21,12 @@ func MaskPath(path string, name func(key string) string) string {
 		i = 1
 	}
 	if !versionLevel(levels[i]) && i+1 < len(levels) && versionLevel(levels[i+1]) {
-		if levels[i] != "" {
+		if maybeKey(levels[i]) {
 			levels[i] = name(unescaped(levels[i]))
 		}
 		i++
 	}
-	if i+2 < len(levels) && levels[i+2] != "" {
+	if versionLevel(levels[i]) && i+2 < len(levels) && levels[i+2] != "" {
 		root, _ := cutExt(unescaped(levels[i+1]))
 		switch text, ext := cutExt(levels[i+2]); root {
 		case "keys":
@@ -42,6 +42,16 @@ func MaskPath(path string, name func(key string) string) string {
 		path += "?" + maskQuery(query, name)
 	}
 	return path
+}
+
+// maybeKey reports whether the level of a topic in front of a version can be
+// meant as a key.
+func maybeKey(level string) bool {
+	switch level {
+	case "", "+", "devices", "gateways":
+		return false
+	}
+	return level[0] != '$'
 }
 
 // cutExt takes a known extension, with its point, off level.

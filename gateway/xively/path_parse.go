@@ -186,11 +186,8 @@ func parseID(s string) (uint64, bool) {
 	return id, err == nil && id != 0
 }
 
-// parseQuery reads a query; without one the result is nil.
+// parseQuery reads a query. The result is not nil.
 func parseQuery(query string) (url.Values, error) {
-	if query == "" {
-		return nil, nil
-	}
 	if len(query) > maxQuery || strings.Count(query, "&") >= maxParameters {
 		return nil, badURL("the query is longer than %d bytes or %d parameters", maxQuery, maxParameters)
 	}

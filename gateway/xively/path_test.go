@@ -56,6 +56,9 @@ func TestParsePath(t *testing.T) {
 		if c.want.Format == 0 {
 			c.want.Format = JSON
 		}
+		if c.want.Query == nil {
+			c.want.Query = url.Values{}
+		}
 		if got, err := ParsePath(c.path, c.query); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", c.path, got, err)
 		}
@@ -125,6 +128,12 @@ func TestMaskPath(t *testing.T) {
 		"/v2/feeds/504?duration=6hours":             "/v2/feeds/504?duration=6hours",
 		"":                                          "",
 		"/":                                         "/",
+		"SECRET/v2/feed/#":                          "<SECRET>/v2/feed/#",
+		"+/v2/feeds":                                "+/v2/feeds",
+		"$SYS/v2/feeds":                             "$SYS/v2/feeds",
+		"devices/v2/sensors/x/value":                "devices/v2/sensors/x/value",
+		"factory/keys/door/1":                       "factory/keys/door/1",
+		"factory/devices/0123456789abcdef/x":        "factory/devices/0123456789abcdef/x",
 	} {
 		if got := MaskPath(path, func(key string) string { return "<" + key + ">" }); got != want {
 			t.Errorf("%s is shown as %s, want %s", path, got, want)
