@@ -62,7 +62,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, c caller, err erro
 	}
 	switch status {
 	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Basic realm="fieldgate", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", basicChallenge)
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "60")
 	case http.StatusServiceUnavailable:
@@ -70,7 +70,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, c caller, err erro
 	}
 	text := err.Error()
 	if status == http.StatusInternalServerError {
-		s.log.Error("request failed", "method", r.Method, "path", shorten(r.URL.Path), "source", c.source, "error", err)
+		s.log.Error("request failed", "method", r.Method, "path", shownPath(r), "source", c.source, "error", err)
 		text = "internal error"
 	}
 	http.Error(w, text, status)
@@ -169,7 +169,7 @@ func (s *Server) end(st *stream, r *http.Request, c caller, err error) {
 		s.fail(st.w, r, c, err)
 	default:
 		if r.Context().Err() == nil {
-			s.log.Warn("answer cut", "path", shorten(r.URL.Path), "source", c.source, "error", err)
+			s.log.Warn("answer cut", "path", shownPath(r), "source", c.source, "error", err)
 		}
 		panic(http.ErrAbortHandler)
 	}

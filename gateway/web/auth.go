@@ -39,6 +39,9 @@ func (s *Server) who(w http.ResponseWriter, r *http.Request) (caller, bool) {
 	return c, true
 }
 
+// basicChallenge asks for a name and a password (RFC 7617).
+const basicChallenge = `Basic realm="fieldgate", charset="UTF-8"`
+
 // admin is who for what only administrators may do.
 func (s *Server) admin(w http.ResponseWriter, r *http.Request) (caller, bool) {
 	c, ok := s.who(w, r)

@@ -116,6 +116,8 @@ type Config struct {
 	History   History             // nil: .../values cannot be read
 	Admin     Admin               // nil: no /admin
 	MQTT      http.Handler        // at /mqtt; nil: none
+	API       API                 // at /v1 and /v2; nil: none
+	Requests  func() any          // the API's last requests, an array as JSON, at /requests; nil: none
 	Health    func() []string     // what is wrong now, a line each; empty: all is well
 	Status    func() any          // what GET /status answers, as JSON
 	Metrics   prometheus.Gatherer // nil: no /metrics

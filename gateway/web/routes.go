@@ -50,6 +50,9 @@ func (s *Server) routes() http.Handler {
 			metrics.ServeHTTP(w, r)
 		})
 	}
+	if s.cfg.Requests != nil {
+		mux.HandleFunc("GET /requests", s.administrator(s.requests))
+	}
 	s.deviceRoutes(mux)
 	s.channelRoutes(mux, "sensors", gateway.KindSensor)
 	s.channelRoutes(mux, "actuators", gateway.KindActuator)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fieldgate/gateway/xively"
 )
 
 // Server serves HTTP on TCP and, for the command line tools, on a Unix socket.
@@ -183,6 +185,10 @@ func (s *Server) wrap(mux http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.Limits.BodyBytes)
+		if s.asksAPI(r) {
+			s.askAPI(a, r) // which has an answer of its own to other sites' pages
+			return
+		}
 		guarded.ServeHTTP(a, r)
 	})
 }
@@ -197,7 +203,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 		panic(p)
 	}
 	s.stats.panics.Add(1)
-	s.log.Error("panic in a request", "method", r.Method, "path", shorten(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
+	s.log.Error("panic in a request", "method", r.Method, "path", shownPath(r), "panic", p, "stack", string(debug.Stack()))
 	if a, ok := w.(*answer); ok && a.status == 0 {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
@@ -229,6 +235,12 @@ func (a *answer) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController at the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// shownPath is the path of r as it may stand in logs: some of the API's have a
+// key in them.
+func shownPath(r *http.Request) string {
+	return shorten(xively.MaskPath(r.URL.Path, func(string) string { return "***" }))
+}
 
 func shorten(s string) string {
 	const most = 128
