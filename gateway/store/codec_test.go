@@ -43,6 +43,13 @@ func TestGolden(t *testing.T) {
 			"fd13519ef878d5c3b2a10d05636c6f7564c80101d201dc01"},
 		{"boot", appendBlob(nil, blobBoot, 0xA1B2C3D5, appendBoot(nil, &boot{1, gateway.Boot{1, 2, 3}, time.Hour, gateway.ClockSynced, 3})),
 			"fd141c49c8cfd5c3b2a118010102030000000000000000000000000080909de91a0203"},
+		{"block", appendBlob(nil, blobColumn, 0xA1B2C3D5, appendBlock(nil, 1, sampleBlock())),
+			"fd18dc12b52cd5c3b2a12c01033cd8040180aaea5582dfebc293acb00681806b0532312e35301d66020081806b09223030303030313722"},
+		{"shard", appendBlob(nil, blobShard, 0xA1B2C3D5, appendRaw(appendRaw(appendShardHead(nil, 1, 0, 1), appendKey(nil, gateway.KindSensor, "MyDevice", "TC1")),
+			appendDirectory(nil, []block{*sampleBlock(), {number: 4, group: groupUnset, boot: 2, count: 1, lo: -5, hi: 7, monoLo: 1, monoHi: 9}, {number: 5, group: groupErased, count: 1}}))),
+			"fd19da3199c3d5c3b2a12f0100010d01084d794465766963655443311d030300028089eb9794acb0060001018989eb9794acb0060c0202080301"},
+		{"columns", appendBlob(nil, blobColumns, 0xA1B2C3D5, appendColumns(nil, &seg, columnInfo{1, 6, 8192})),
+			"fd1a85b8d01ed5c3b2a1080101090901068040"},
 		{"pair", appendPair(0xA1B2C3D5, &pair{4, "devices", "MyDevice", []byte("{}")}),
 			"fd1649d9c19ed5c3b2a115040764657669636573084d79446576696365027b7d"},
 	} {

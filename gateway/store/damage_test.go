@@ -178,6 +178,7 @@ func testDamage(t *testing.T, damage func([]byte) []byte, reserve bool) {
 	const acked = 500
 	r.SetCursor("cloud", gateway.Cursor{Next: acked + 1})
 	r.fill(3000, 30)
+	r.arranged()
 	before := map[uint64]gateway.Record{}
 	for _, rec := range r.all() {
 		before[rec.Seq] = rec
@@ -252,6 +253,18 @@ func testDamage(t *testing.T, damage func([]byte) []byte, reserve bool) {
 			})
 			if !got[seq] && seq > acked && !covered && (reserve || len(b) > 0) {
 				t.Fatalf("nobody was told that record %d is lost; gaps %v", seq, gapList(gaps))
+			}
+		}
+		history := map[uint64]string{}
+		for _, rec := range r.history(query1("MyDevice", "TC1")) {
+			if rec.Seq <= head && string(rec.Value) != string(before[rec.Seq].Value) {
+				t.Fatalf("the value of record %d is %s, was %s", rec.Seq, rec.Value, before[rec.Seq].Value)
+			}
+			history[rec.Seq] = string(rec.Value)
+		}
+		for _, rec := range recs { // what is damaged may be in a column still
+			if v, ok := history[rec.Seq]; rec.Channel == "TC1" && (!ok || v != string(rec.Value)) {
+				t.Fatalf("the history does not have record %d: %q", rec.Seq, v)
 			}
 		}
 		if len(b) == 0 {
