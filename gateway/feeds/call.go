@@ -68,6 +68,8 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 			kind = gateway.ErrBadTopic
 		case http.StatusRequestEntityTooLarge:
 			kind = gateway.ErrTooLarge
+		case http.StatusInternalServerError:
+			return said, err // nobody's fault but ours
 		}
 		return said, fmt.Errorf("%w: %w", kind, err)
 	}

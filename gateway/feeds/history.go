@@ -147,11 +147,8 @@ func (a *API) listDatapoints(c *call) {
 		c.fail(err)
 		return
 	}
-	q := c.path.Query
-	if q.Get("duration") == "" && q.Get("start") == "" && q.Get("end") == "" {
-		q.Set("end", c.began.UTC().Format(time.RFC3339Nano)) // what was asked is history in any case
-	}
-	w, _, _, err := xively.ParseWindow(q, c.began, time.Duration(p.MinimumInterval)*time.Second)
+	// What is asked for is history, parameters or not.
+	w, _, _, err := xively.ParseWindow(c.path.Query, c.began, time.Duration(p.MinimumInterval)*time.Second)
 	var body []byte
 	if err == nil {
 		body, err = a.history(c, snap, w)

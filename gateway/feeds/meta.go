@@ -74,12 +74,18 @@ func (m feedMeta) merged(w *xively.FeedWrite) feedMeta {
 	}
 	if w.Location != nil {
 		m.Location = nil
-		if l := *w.Location; l.Name+l.Disposition+l.Exposure+l.Domain+l.Ele != "" || l.Lat != nil || l.Lon != nil {
+		if somewhere(w.Location) {
+			l := *w.Location
 			l.Waypoints = nil
 			m.Location = &l
 		}
 	}
 	return m
+}
+
+// somewhere reports whether l says anything.
+func somewhere(l *xively.Location) bool {
+	return l.Name+l.Disposition+l.Exposure+l.Domain+l.Ele != "" || l.Lat != nil || l.Lon != nil
 }
 
 // merged is m after w.
@@ -123,6 +129,9 @@ type stream struct {
 func newShape(d *gateway.Device) *shape {
 	s := &shape{device: d, streams: make([]stream, len(d.Sensors)), index: make(map[string]int, len(d.Sensors))}
 	readMeta(d.Meta, &s.meta)
+	if l := s.meta.Location; l != nil && !somewhere(l) {
+		s.meta.Location = nil
+	}
 	for i := range d.Sensors {
 		sensor := &d.Sensors[i]
 		st := stream{sensor: sensor.ID, id: xively.DatastreamID(sensor.ID), unit: xively.Unit{Label: sensor.Unit}}
