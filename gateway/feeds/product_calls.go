@@ -109,7 +109,7 @@ func (a *API) addProduct(c *call) (id string, err error) {
 		return "", xively.Unprocessable(xively.FieldError{Field: "name", Text: xively.Blank})
 	}
 	p := newProduct(c.subject.User, a.cfg.Clock.Now().Wall)
-	p.Name = *w.Name
+	p.Name, p.Defaults.Private = *w.Name, true // public only if it says so
 	set(&p.Description, w.Description)
 	if w.State != nil && *w.State != "" {
 		p.State = *w.State
