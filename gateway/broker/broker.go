@@ -247,7 +247,7 @@ func (b *Broker) dropDead() {
 		}
 		if c := s.connection(); c != nil {
 			b.count.closed.add("account_gone")
-			c.goodbye(codeAdministrative, "the account is gone")
+			c.goodbye(codeAdministrative, "the account or key is gone")
 		}
 		b.end(s)
 	}

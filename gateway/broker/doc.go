@@ -12,6 +12,8 @@
 //     (handshake.go). A session belongs to its credential.
 //   - Publishes go to the Hub and are acknowledged when the Hub says so
 //     (inbound.go), in the order in which they came.
+//   - Topics that are requests to the API go there instead, and what it pushes
+//     goes to the session that asked (api.go, watch.go).
 //   - Routing, shared and retained messages, the flows of QoS 1 and 2 towards
 //     subscribers, wills and sessions (route.go, index.go, retained.go,
 //     outbox.go, will.go, session.go). Each message is checked for its reader

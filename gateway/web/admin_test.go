@@ -94,13 +94,14 @@ func TestAdminKeys(t *testing.T) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
-	b.want(b.ask("root", "PUT /admin/keys/"+made.ID, `{"label":"other"}`), 204, "")
-	if k := b.registry.Keys()[0]; k.Hash != keys[0].Hash || k.Label != "other" || k.Owner != "" {
+	b.want(b.ask("root", "PUT /admin/keys/"+made.ID, `{"label":"other","owner":"bob"}`), 204, "")
+	if k := b.registry.Keys()[0]; k.Hash != keys[0].Hash || k.Label != "other" || k.Owner != "bob" {
 		t.Errorf("%+v", k)
 	}
 	b.want(b.ask("root", "PUT /admin/keys/mine", `{"label":"x"}`), 404, "*")
-	b.want(b.ask("root", "PUT /admin/keys/mine", `{"key":"0123456789abcdef"}`), 204, "")
-	b.want(b.ask("root", "GET /admin/keys/mine", ``), 200, `{"id":"mine"}`)
+	b.want(b.ask("root", "PUT /admin/keys/mine", `{"key":"0123456789abcdef"}`), 404, "*") // nobody's
+	b.want(b.ask("root", "PUT /admin/keys/mine", `{"key":"0123456789abcdef","owner":"ann"}`), 204, "")
+	b.want(b.ask("root", "GET /admin/keys/mine", ``), 200, `{"id":"mine","owner":"ann"}`)
 	for _, body := range []string{`{"key":"short"}`, `{"id":"x","key":"0123456789abcdef"}`, `{"hash":"x"}`, `{"permissions":[{"methods":["steal"]}]}`} {
 		b.want(b.ask("root", "PUT /admin/keys/mine", body), 400, "*")
 	}
