@@ -14,11 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
 	"fieldgate/gateway/fakeclock"
 	"fieldgate/gateway/waziup"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rigLog is a log in memory: what is appended is durable at once, or when the
 // test says so.
