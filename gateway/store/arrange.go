@@ -88,6 +88,9 @@ func (l *Log) arrange(now time.Time) time.Duration {
 	}
 	l.w.arrangeAt = now.Add(vain)
 	j := job{stray: append(worn, x.stray...)}
+	if i >= 0 && !l.fits(x, int64(x.segments[i].bytes/8)) {
+		return vain
+	}
 	if i >= 0 {
 		set, err := l.columnsOf(&x.segments[i])
 		if err != nil {
@@ -173,6 +176,15 @@ func (l *Log) columnsOf(seg *segment) (*columnSet, error) {
 		return nil, err
 	}
 	return makeColumns(t, seg, l.index.Load().id)
+}
+
+// fits says that columns of about that many bytes have room in the file, or
+// that it is made by dropping what nobody waits for.
+func (l *Log) fits(x *index, bytes int64) bool {
+	n := tooMany(x.segments, x.used+bytes, l.opt.MaxSize)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return n == 0 || n <= acknowledged(x.segments, l.cursors)
 }
 
 // roomFor says that columns of that many bytes leave enough of the disk to

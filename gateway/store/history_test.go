@@ -22,7 +22,14 @@ import (
 
 // naive is what History must give, out of all records of the log.
 func naive(recs []gateway.Record, q gateway.HistoryQuery) (out []gateway.Record) {
-	for i, r := range recs {
+	erasures := map[uint64]gateway.Erasure{}
+	for _, r := range recs {
+		var x gateway.Erasure
+		if r.Kind == gateway.KindErase && r.Device == q.Device && r.Channel == q.Channel && json.Unmarshal(r.Value, &x) == nil {
+			erasures[r.Seq] = x
+		}
+	}
+	for _, r := range recs {
 		kind := r.Kind
 		if kind == gateway.KindCommand {
 			kind = gateway.KindActuator
@@ -33,10 +40,8 @@ func naive(recs []gateway.Record, q gateway.HistoryQuery) (out []gateway.Record)
 			continue
 		}
 		erased := false
-		for _, e := range recs[i:] {
-			var x gateway.Erasure
-			if e.Kind == gateway.KindErase && kind == gateway.KindSensor && e.Device == r.Device && e.Channel == r.Channel &&
-				json.Unmarshal(e.Value, &x) == nil &&
+		for seq, x := range erasures {
+			if seq > r.Seq && kind == gateway.KindSensor &&
 				(x.From.IsZero() || !r.At.Before(x.From)) && (x.To.IsZero() || !r.At.After(x.To)) {
 				erased = true
 			}

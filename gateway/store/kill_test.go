@@ -151,6 +151,18 @@ func checkKilled(t *testing.T, path string, said map[uint64]string, all bool) {
 	}
 	recs := readAll(t, l.Read)
 	ascending(t, recs)
+	for _, rec := range recs[:min(3, len(recs))] {
+		if rec.Kind != gateway.KindSensor {
+			continue
+		}
+		q := query1(rec.Device, rec.Channel)
+		var history []gateway.Record
+		err := l.History(t.Context(), q, func(r gateway.Record) error { history = append(history, r); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareHistory(t, history, naive(recs, q), q)
+	}
 	got := values(recs)
 	for seq, want := range said {
 		if seq < l.First() && !all {

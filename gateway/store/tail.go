@@ -176,6 +176,9 @@ func (c *tailColumn) into(group uint8, boot uint64) *block {
 	return &c.blocks[len(c.blocks)-1]
 }
 
+// leastBlock is how many entries a block has before a gap in time ends it.
+const leastBlock = 16
+
 // sorted is the column with its blocks in the order of time, as far as that is
 // known, so that few of them overlap.
 func (c *tailColumn) sorted() (*tailColumn, error) {
@@ -201,14 +204,26 @@ func (c *tailColumn) sorted() (*tailColumn, error) {
 		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.boot, b.boot))
 	}) {
 		all := groups[k]
-		slices.SortFunc(all, func(a, b entry) int {
+		at := func(e *entry) int64 {
 			if k.group == groupFixed {
-				return cmp.Or(cmp.Compare(a.at(nil), b.at(nil)), cmp.Compare(a.seq, b.seq))
+				return e.at(nil)
 			}
-			return cmp.Or(cmp.Compare(a.mono, b.mono), cmp.Compare(a.seq, b.seq))
+			return e.mono
+		}
+		slices.SortFunc(all, func(a, b entry) int {
+			return cmp.Or(cmp.Compare(at(&a), at(&b)), cmp.Compare(a.seq, b.seq))
 		})
+		first := 0
 		for i := range all {
+			// What was caught up with shares no block with what is of today: a
+			// block that spans both would be held from the one to the other.
+			if n := i - first; n >= leastBlock && at(&all[i])-at(&all[i-1]) > 4*(at(&all[i-1])-at(&all[first])) {
+				out.open[k.group], first = 0, i
+			}
 			out.add(&all[i])
+			if b := &out.blocks[len(out.blocks)-1]; b.count == 1 {
+				first = i
+			}
 		}
 	}
 	return out, nil
