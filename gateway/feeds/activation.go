@@ -99,7 +99,9 @@ func (a *API) feedOf(p *product, d *made) (*gateway.Device, bool) {
 }
 
 // feedFrom makes the feed of d by the defaults of its product. It is noted
-// before the key is: if the key fails, the next activation finds the feed.
+// before the key is: if the key fails, the next activation finds the feed. One
+// that cannot be noted is deleted again: who tries and tries must not fill the
+// gateway with feeds.
 func (a *API) feedFrom(c *call, p *product, d *made) (*gateway.Device, error) {
 	w := feedCreation{title: p.Defaults.Title, description: p.Defaults.Description, tags: p.Defaults.Tags,
 		private: p.Defaults.Private, datastreams: p.Defaults.Datastreams, product: p.ID, serial: d.Serial}
@@ -112,7 +114,11 @@ func (a *API) feedFrom(c *call, p *product, d *made) (*gateway.Device, error) {
 	}
 	noted := *d
 	noted.Feed, noted.Born = feed.Feed, feed.Created
-	return feed, a.accounts().products.putDevices(p, nil, &noted)
+	if err := a.accounts().products.putDevices(p, nil, &noted); err != nil {
+		b := &gateway.Batch{From: access.System, Source: c.Source}
+		return nil, errors.Join(err, a.cfg.Hub.Change(b, gateway.ChangeRequest{Op: gateway.Delete, Device: feed.ID}))
+	}
+	return feed, nil
 }
 
 // issue makes a key for d and its feed, in the place of a former one. The former

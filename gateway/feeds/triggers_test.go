@@ -1,9 +1,11 @@
 package feeds
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,4 +262,43 @@ func TestTriggersAreBounded(t *testing.T) {
 	}
 	r.must(422, "master", "POST", "/v2/triggers", `{"url":"http://h/x","trigger_type":"change","environment_id":504,"stream_id":"0"}`)
 	r.must(201, "master", "POST", "/v2/triggers", `{"url":"http://h/x","trigger_type":"change","environment_id":505,"stream_id":"temp"}`)
+}
+
+func TestTriggersChangeWhileValuesCome(t *testing.T) {
+	r := newRig(t)
+	r.trigger("gt", "0", "http://127.0.0.1:9/x")
+	d, _ := r.reg.Device("Hut")
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 200 {
+				v := json.RawMessage(fmt.Sprint(j%2*(i+1) - 1))
+				r.api.triggers.observe(d, &gateway.Record{Device: "Hut", Channel: "0", Value: v, At: rigStart})
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 50 {
+			r.api.triggers.freeze()
+			r.api.triggers.save(true)
+			r.get("/v2/triggers")
+		}
+	})
+	for range 50 {
+		id := r.trigger("change", "", "http://127.0.0.1:9/x")
+		r.must(200, "master", "PUT", "/v2/triggers/"+id, `{"trigger_type":"frozen"}`)
+		r.must(200, "master", "DELETE", "/v2/triggers/"+id, "")
+	}
+	wg.Wait()
+}
+
+func BenchmarkObserve(b *testing.B) {
+	r := newRig(b)
+	r.trigger("gt", "1000", "http://127.0.0.1:9/x")
+	d, _ := r.reg.Device("Hut")
+	rec := &gateway.Record{Device: "Hut", Channel: "0", Value: json.RawMessage("21.5"), At: rigStart}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.api.triggers.observe(d, rec)
+	}
 }
