@@ -175,6 +175,9 @@ func TestRequestsByPublish(t *testing.T) {
 				c.retain("/v2/feeds/504.csv", "", 0, 0)
 				a.await(t, len(topics)+1)
 				for i, call := range a.calls {
+					if call.msg.Retain {
+						t.Error("the API is told to retain")
+					}
 					want := gateway.Peer{Subject: access.Subject{Key: "key-1"}, Client: "c", Session: sessionKey(access.Subject{Key: "key-1"}, "c"),
 						Addr: c.conn.LocalAddr().String(), Source: "mqtt c (" + c.conn.LocalAddr().String() + ")"}
 					if call.peer != want {

@@ -154,12 +154,12 @@ func mayUsePassword(r *http.Request) bool {
 	default:
 		return false
 	}
-	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
 		return true
 	}
-	u, err := url.Parse(origins[0])
-	return err == nil && len(origins) == 1 && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	u, err := url.Parse(origin) // "null" has no host
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
 // keyHeaders carry an API key; the API had three names.
