@@ -73,21 +73,33 @@ func New(cfg Config) (*API, error) {
 func (a *API) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.triggers.run(ctx) })
-	save := time.NewTicker(saveEvery)
-	defer save.Stop()
-	for {
-		for u := a.pushes.take(); u != nil && ctx.Err() == nil; u = a.pushes.take() {
+	wg.Go(func() { a.saveUntil(ctx) })
+	for ctx.Err() == nil {
+		if u := a.pushes.take(); u != nil {
 			a.push(u)
+			continue
 		}
 		select {
 		case <-a.pushes.wake:
-		case <-save.C:
+		case <-ctx.Done():
+		}
+	}
+	wg.Wait()
+	return a.save()
+}
+
+// saveUntil saves now and then until ctx ends.
+func (a *API) saveUntil(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
 			if err := a.save(); err != nil {
 				a.log.Error("extremes and waypoints are not saved", "error", err)
 			}
 		case <-ctx.Done():
-			wg.Wait()
-			return a.save()
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package feeds
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
@@ -78,7 +79,7 @@ func (a *API) createFeed(c *call) {
 	if err == nil {
 		w, err = xively.DecodeFeed(c.path.Version, c.path.Format, c.Body)
 	}
-	if err == nil && (w.Title == nil || *w.Title == "") {
+	if err == nil && (w.Title == nil || strings.TrimSpace(*w.Title) == "") {
 		err = xively.Unprocessable(xively.FieldError{Field: "title", Text: xively.Blank})
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -252,16 +253,25 @@ func (s *subscription) ask() access.Ask {
 // push gives u to all who are to see it. A document that several see is written
 // once.
 func (a *API) push(u *update) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Error("push panicked", "device", u.device.ID, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	rendered := map[form][]byte{}
 	for _, s := range a.subs.of(u.device.Feed) {
-		if s.form.resource == xively.ResourceDatastream && !u.touched[xively.SensorID(s.form.stream)] {
-			continue
+		if s.form.resource != xively.ResourceDatastream || u.touched[xively.SensorID(s.form.stream)] {
+			s.offer(u, rendered)
 		}
-		s.mu.Lock()
-		if s.started && !s.cancelled && u.version > s.since && s.device == u.device.ID {
-			s.show(u.snapshot, rendered)
-		}
-		s.mu.Unlock()
+	}
+}
+
+// offer shows u unless the subscriber has seen it at its start.
+func (s *subscription) offer(u *update, rendered map[form][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started && !s.cancelled && u.version > s.since && s.device == u.device.ID {
+		s.show(u.snapshot, rendered)
 	}
 }
 

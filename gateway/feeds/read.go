@@ -167,7 +167,9 @@ func (snap *snapshot) chosen(f form) []int {
 // datastream.
 func (a *API) render(snap *snapshot, f form) ([]byte, error) {
 	doc := a.document(snap, f.showUser)
-	for _, i := range snap.chosen(f) {
+	chosen := snap.chosen(f)
+	doc.Datastreams = make([]xively.Datastream, 0, len(chosen))
+	for _, i := range chosen {
 		doc.Datastreams = append(doc.Datastreams, snap.datastream(i))
 	}
 	if f.zone != "" {
@@ -183,7 +185,11 @@ func (a *API) render(snap *snapshot, f form) ([]byte, error) {
 // appendDocument writes doc as f: a feed, or its only datastream.
 func appendDocument(f form, doc *xively.Feed) ([]byte, error) {
 	if f.stream == "" {
-		return xively.AppendFeed(nil, f.version, f.format, doc)
+		size := 64 * len(doc.Datastreams)
+		if f.format != xively.CSV {
+			size = 1024 + 4*size // about what they take
+		}
+		return xively.AppendFeed(make([]byte, 0, size), f.version, f.format, doc)
 	}
 	if len(doc.Datastreams) == 0 {
 		return nil, fmt.Errorf("%w: datastream %q", gateway.ErrUnknownSensor, f.stream)

@@ -75,12 +75,6 @@ func (l *rigLog) commit() {
 	}
 }
 
-func (l *rigLog) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue)
-}
-
 // of lists the records of a kind.
 func (l *rigLog) of(kind gateway.Kind) []gateway.Record {
 	l.mu.Lock()

@@ -17,6 +17,9 @@ type states struct {
 	feeds map[string]*feed
 	gone  map[string]bool // devices whose entry in Tables.Feeds is to go
 	marks marks
+	// updates counts those of all feeds: a device that is made anew goes on from
+	// where its namesake ended.
+	updates atomic.Uint64
 }
 
 // feed is the present state of one device as a feed. The Registry knows what
@@ -29,7 +32,7 @@ type feed struct {
 	told      *shape     // what subscribers know of
 	values    []*present // as shape.streams; an entry is never changed in place
 	waypoints []xively.Waypoint
-	version   uint64 // counts updates
+	version   uint64 // of states.updates, the last one of this feed
 	unsaved   bool   // extremes or waypoints changed since they were written
 	saved     savedFeed
 	snap      *snapshot // of all this; nil after a change
@@ -255,7 +258,7 @@ func (a *API) take(device string, records []gateway.Record) {
 // touched streams and of streams whose metadata changed among them. Touched may
 // be nil. f.mu is held.
 func (a *API) announce(f *feed, touched []bool) {
-	f.version++
+	f.version = a.state.updates.Add(1)
 	f.snap = nil
 	old := f.told
 	f.told = f.shape

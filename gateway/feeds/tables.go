@@ -41,7 +41,9 @@ func (a *API) loadFeeds() error {
 	return nil
 }
 
-// save writes the extremes and waypoints that changed.
+// save writes the extremes and waypoints that changed since the last time. A
+// crash loses those, at most saveEvery of them; the values themselves are in the
+// log.
 func (a *API) save() error {
 	a.saving.Lock()
 	defer a.saving.Unlock()
@@ -60,21 +62,6 @@ func (a *API) save() error {
 		}
 	}
 	return a.writeFeeds(pairs, all)
-}
-
-// saveOnly writes those of one feed.
-func (a *API) saveOnly(device string) error {
-	a.saving.Lock()
-	defer a.saving.Unlock()
-	f := a.feedFor(device)
-	if f == nil {
-		return nil
-	}
-	raw := f.unwritten()
-	if raw == nil {
-		return nil
-	}
-	return a.writeFeeds(map[string][]byte{device: raw}, map[string]*feed{device: f})
 }
 
 func (a *API) writeFeeds(pairs map[string][]byte, of map[string]*feed) error {

@@ -175,11 +175,6 @@ func (a *API) change(c *call, req gateway.ChangeRequest, j *join) error {
 // submit records the values of p.
 func (a *API) submit(c *call, p *plan, j *join) error {
 	reset := a.setExtremes(p.device, p.extremes)
-	if len(reset) > 0 {
-		if err := a.saveOnly(p.device); err != nil {
-			return err
-		}
-	}
 	if len(p.readings) == 0 {
 		if len(p.changes) > 0 || len(reset) > 0 {
 			a.tell(p.device, reset)
