@@ -15,6 +15,7 @@ import (
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
 	"fieldgate/gateway/broker"
+	"fieldgate/gateway/feeds"
 	"fieldgate/gateway/store"
 	"fieldgate/gateway/web"
 	"fieldgate/sensors"
@@ -33,6 +34,7 @@ type gatewayd struct {
 	sessions *sessionNumbers
 	registry *gateway.Registry
 	hub      *gateway.Hub
+	api      *feeds.API
 	broker   *broker.Broker
 	web      *web.Server
 	uplinks  []*uplink.Uplink
@@ -78,9 +80,13 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 	if err := g.hub.Restore(g.records.Backward); err != nil {
 		log.Warn("the present values could not be read from the log", "error", err)
 	}
+	if err := g.openAPI(); err != nil {
+		return g, err
+	}
 	if err := g.openBroker(); err != nil {
 		return g, err
 	}
+	g.hub.AddSink(g.api)
 	g.hub.AddSink(g.broker)
 	for i := range cfg.Uplinks {
 		u, err := g.newUplink(&cfg.Uplinks[i])
@@ -169,7 +175,7 @@ func (g *gatewayd) openBroker() (err error) {
 	g.state = append(g.state, f)
 	l := g.cfg.Limits
 	g.broker, err = broker.New(broker.Config{
-		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, Table: f.table("broker"), Clock: g.clock,
+		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, API: g.api, Table: f.table("broker"), Clock: g.clock,
 		Logger: g.log.With("part", "broker"),
 		Limits: broker.Limits{ConnectTimeout: l.ConnectTimeout, PacketSize: l.PacketSize, Clients: l.Clients,
 			WriteTimeout: l.WriteTimeout, QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes},
@@ -182,6 +188,7 @@ func (g *gatewayd) webConfig() web.Config {
 		GatewayID: g.cfg.ID, Hub: g.hub, Registry: g.registry, MQTT: g.broker.WebSocket(),
 		Health: g.problems, Status: func() any { return g.online() }, Metrics: g.metrics(),
 		Logger: g.log.With("part", "web"), Admin: admin{g}, History: history{g},
+		API: g.api, Requests: func() any { return g.api.Requests() },
 	}
 }
 
@@ -266,6 +273,7 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 	}
 	brokers.start("broker", g.broker.Run)
 	brokers.start("web", g.web.Run)
+	brokers.start("api", g.api.Run)
 	g.publishStatus("online")
 	for _, u := range g.uplinks {
 		uplinks.start("uplink "+u.Name(), u.Run)

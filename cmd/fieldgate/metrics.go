@@ -61,8 +61,17 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 		count("uplink_sent", "Publishes of records, resends included.", s.Sent, "uplink", s.Name)
 		count("uplink_acked", "Publishes that the cloud acknowledged.", s.Acked, "uplink", s.Name)
 		count("uplink_dead_letters", "Records that the cloud refuses for ever.", s.DeadLettered, "uplink", s.Name)
+		count("uplink_gaps", "Announcements of lost records that the cloud's dialect has no form for.", s.Gaps, "uplink", s.Name)
 		count("uplink_commands", "Commands and changes taken over from the cloud.", s.Commands, "uplink", s.Name)
 	}
+	api := g.api.Stats()
+	for class, n := range api.Requests {
+		count("api_requests", "Requests to the Xively API answered, by class of status.", n, "status", class)
+	}
+	gauge("api_subscriptions", "Subscriptions to feeds and datastreams.", float64(api.Subscriptions))
+	count("api_pushes", "Updates given to these subscriptions.", api.Pushes)
+	count("api_renders", "Documents written for them.", api.Renders)
+	count("api_overtaken", "Updates of a feed that a newer one overtook.", api.Dropped)
 	b := g.broker.Stats()
 	gauge("broker_clients", "Clients connected.", float64(b.Clients))
 	gauge("broker_subscriptions", "Subscriptions.", float64(b.Subscriptions))
