@@ -31,8 +31,8 @@ var floors = map[string][]string{
 	"gateway/waziup":    {"gateway", "gateway/access"},
 	"gateway/xively":    {"gateway", "gateway/access"},
 	"gateway/feeds":     {"gateway", "gateway/access", "gateway/xively"},
-	"gateway/broker":    {"gateway", "gateway/access", "gateway/waziup"},
-	"gateway/web":       {"gateway", "gateway/access", "gateway/waziup"},
+	"gateway/broker":    {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
+	"gateway/web":       {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
 	"uplink":            {"gateway", "gateway/access", "gateway/waziup", "gateway/xively"},
 	"cmd":               nil, // everything
 	"systemd":           {},
