@@ -48,7 +48,9 @@ type Stats struct {
 // waypoints: they may lag behind, a card must not wear for them.
 const saveEvery = 5 * time.Minute
 
-// New makes an API and loads its tables.
+// New makes an API and loads its tables. The Hub must have its present values
+// from before the start by then (Hub.Restore), and is not told of the API here:
+// that is Hub.AddSink.
 func New(cfg Config) (*API, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -59,9 +61,7 @@ func New(cfg Config) (*API, error) {
 	a.subs.byFeed = map[uint64]map[*subscription]struct{}{}
 	a.pushes.wake, a.pushes.pending = make(chan struct{}, 1), map[string][]*update{}
 	a.state.marks.quiet = map[*gateway.Batch]bool{}
-	if err := a.loadFeeds(); err != nil {
-		return nil, err
-	}
+	a.loadFeeds()
 	var err error
 	if a.triggers, err = newTriggers(cfg, a.describe); err != nil {
 		return nil, err

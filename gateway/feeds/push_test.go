@@ -382,3 +382,57 @@ func TestDeletedFeedIsPushedNoMore(t *testing.T) {
 	feed.empty()
 	a.empty()
 }
+
+// A feed that becomes private is pushed no more to a key without private
+// access, and again when it is public.
+func TestPrivacyCountsAtOnce(t *testing.T) {
+	r := newRig(t)
+	resp := r.ask("master", "POST", "/v2/feeds.json", `{"title":"New","private":false,"datastreams":[{"id":"a"}]}`)
+	path := strings.TrimPrefix(resp.Location, "http://gw-1:8080")
+	in := r.subscribe(gateway.Peer{}, "public"+path+"/datastreams/a.csv")
+	in.next()
+	r.put(path+".json", `{"private":"true","datastreams":[{"id":"a","current_value":1}]}`)
+	r.drain()
+	in.empty()
+	r.must(403, "public", "GET", path, "")
+	if _, _, err := r.api.Subscribe(gateway.Peer{}, "public"+path, in.push); !errors.Is(err, gateway.ErrDenied) {
+		t.Errorf("error %v", err)
+	}
+	r.put(path+".json", `{"private":false,"datastreams":[{"id":"a","current_value":2}]}`)
+	r.drain()
+	in.want(ten + ",2")
+}
+
+func TestFilteredFeed(t *testing.T) {
+	r := newRig(t)
+	in := r.subscribe(annPeer, "/v2/feeds/504.csv?datastreams=1,nope")
+	in.want("1,,\"\"")
+	r.put("/v2/feeds/504.csv", "0,1\n1,2")
+	r.drain()
+	in.want("1," + ten + ",2")
+}
+
+// A document that cannot be written ends neither Run nor other subscriptions.
+func TestPushThatPanicsIsOver(t *testing.T) {
+	r := newRig(t)
+	in := newInbox(t)
+	bad := true
+	start, cancel, err := r.api.Subscribe(annPeer, "/v2/feeds/504.csv", func(p []byte) {
+		if bad {
+			bad = false
+			return
+		}
+		in.push(p)
+		panic("at the disco")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start()
+	for range 2 {
+		r.value("Hut", "0", "1", rigStart)
+		r.drain()
+		in.next()
+	}
+	cancel()
+}

@@ -3,6 +3,7 @@ package feeds
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -289,6 +290,21 @@ func TestRunSavesAtTheEnd(t *testing.T) {
 		t.Errorf("saved %s", got)
 	}
 }
+
+func TestStartsWithoutItsTable(t *testing.T) {
+	r := newRig(t)
+	r.value("Hut", "0", "5", rigStart)
+	r.tables.Feeds = brokenTable{r.feeds}
+	r.api = r.open()
+	if got := r.get("/v1/feeds/504.csv"); got != "5," {
+		t.Errorf("got %q", got)
+	}
+}
+
+// brokenTable cannot be read.
+type brokenTable struct{ *rigTable }
+
+func (brokenTable) Each(func(string, []byte) error) error { return io.ErrUnexpectedEOF }
 
 func TestTableThatCannotBeRead(t *testing.T) {
 	r := newRig(t)

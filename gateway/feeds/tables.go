@@ -17,11 +17,9 @@ type savedFeed struct {
 	Waypoints []xively.Waypoint     `json:"waypoints,omitempty"`
 }
 
-// loadFeeds reads Tables.Feeds. An entry that cannot be read does not count.
-func (a *API) loadFeeds() error {
-	if a.cfg.Tables.Feeds == nil {
-		return nil
-	}
+// loadFeeds reads Tables.Feeds and the Hub's present values. What cannot be read
+// does not count: the API starts without it.
+func (a *API) loadFeeds() {
 	err := a.cfg.Tables.Feeds.Each(func(device string, raw []byte) error {
 		f := &feed{}
 		if err := json.Unmarshal(raw, &f.saved); err != nil {
@@ -33,12 +31,11 @@ func (a *API) loadFeeds() error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("feeds: tables: %w", err)
+		a.log.Error("extremes and waypoints cannot be read", "error", err)
 	}
 	for _, d := range a.cfg.Registry.Devices() {
 		a.snapshotOf(d.ID)
 	}
-	return nil
 }
 
 // save writes the extremes and waypoints that changed since the last time. A
@@ -65,7 +62,7 @@ func (a *API) save() error {
 }
 
 func (a *API) writeFeeds(pairs map[string][]byte, of map[string]*feed) error {
-	if len(pairs) == 0 || a.cfg.Tables.Feeds == nil {
+	if len(pairs) == 0 {
 		return nil
 	}
 	err := a.cfg.Tables.Feeds.Write(pairs)
