@@ -75,8 +75,12 @@ func (a *API) createDatastreams(c *call) {
 			c.fail(err)
 			return
 		}
-		c.created("/feeds/" + strconv.FormatUint(c.path.Feed, 10) + "/datastreams/" + url.PathEscape(ds[0].ID))
+		c.created(streamPath(c.path.Feed, ds[0].ID))
 	})
+}
+
+func streamPath(feed uint64, datastream string) string {
+	return "/feeds/" + strconv.FormatUint(feed, 10) + "/datastreams/" + url.PathEscape(datastream)
 }
 
 func (a *API) createDatapoints(c *call) {
@@ -90,7 +94,13 @@ func (a *API) createDatapoints(c *call) {
 		return
 	}
 	a.write(c, &xively.FeedWrite{Datastreams: []xively.DatastreamWrite{{ID: c.path.Datastream, Datapoints: points}}},
-		existing, c.finish)
+		existing, func(err error) {
+			if err != nil {
+				c.fail(err)
+				return
+			}
+			c.created(streamPath(c.path.Feed, c.path.Datastream) + "/datapoints")
+		})
 }
 
 func (a *API) putDatapoint(c *call) {

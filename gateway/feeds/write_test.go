@@ -371,7 +371,7 @@ func TestOneWriteOfMetadataAtATime(t *testing.T) {
 func TestDatapoints(t *testing.T) {
 	r := newRig(t)
 	const base = "/v2/feeds/504/datastreams/0/datapoints"
-	r.must(200, "master", "POST", base+".json", `{"datapoints":[{"at":"2026-11-22T09:00:00Z","value":"1"},{"at":"2026-11-22T09:10:00Z","value":"2"},
+	r.must(201, "master", "POST", base+".json", `{"datapoints":[{"at":"2026-11-22T09:00:00Z","value":"1"},{"at":"2026-11-22T09:10:00Z","value":"2"},
 		{"at":"2026-11-22T09:20:00Z","value":"3"}]}`)
 	if got := r.get("/v1/feeds/504/datastreams/0.csv"); got != "3" {
 		t.Errorf("the newest one is not the present: %q", got)
