@@ -145,8 +145,16 @@ func TestActivationAnswersWhatIsStored(t *testing.T) {
 		t.Errorf("%d feeds are left over", n-feeds)
 	}
 	table.fail = nil
-	if a := r.activate("", code); a.Key == "" { // it was never activated
-		t.Errorf("learned %+v", a)
+	a := r.activate("", code) // it was never activated
+	table.fail = errors.New("no space left on device")
+	if resp := r.ask("master", "GET", "/v2/devices/"+code+"/activate", ""); resp.Status < 500 {
+		t.Fatalf("answered %d without being stored: %s", resp.Status, resp.Body)
+	}
+	if n := len(r.reg.Keys()); n != keys+1 {
+		t.Errorf("%d keys for one device", n-keys)
+	}
+	if again := r.activate(a.Key, code); again.Key != a.Key { // nothing is to be stored for this
+		t.Errorf("learned %+v", again)
 	}
 	if n := len(r.reg.Devices()); n != feeds+1 {
 		t.Errorf("%d feeds for one device", n-feeds)
@@ -293,10 +301,13 @@ func TestNobodyActivatesForAnAccountThatIsGone(t *testing.T) {
 	r.made("zoes", path+"/devices", `{"devices":[{"serial":"A"}]}`)
 	p := r.api.accounts().products.byID[strings.TrimPrefix(path, "/v2/products/")]
 	code := p.code("A")
+	r.activate("", code)
 	if err := r.reg.DeleteUser("zoe"); err != nil { // by another door than the API's
 		t.Fatal(err)
 	}
-	resp := r.ask("", "GET", "/v2/devices/"+code+"/activate", "")
+	r.as(403, "root", "GET", "/v2/devices/"+code+"/activate", "")
+	r.as(201, "root", "POST", path+"/devices", `{"devices":[{"serial":"B"}]}`)
+	resp := r.ask("", "GET", "/v2/devices/"+p.code("B")+"/activate", "")
 	if resp.Status != 403 || !errors.Is(resp.Err, gateway.ErrDenied) {
 		t.Errorf("%d %v", resp.Status, resp.Err)
 	}

@@ -79,6 +79,15 @@ func TestTheRequestLogHoldsNoSecrets(t *testing.T) {
 	}
 }
 
+func TestAReasonRepeatsNoKey(t *testing.T) {
+	r := newRig(t)
+	c := r.api.newCall(t.Context(), gateway.Request{Method: "GET", Path: "/v2/keys/SECRET/x", Query: "key=SECRET", Key: "OTHER"}, nil)
+	e := entryOf(c, &gateway.Response{Status: 404, Err: fmt.Errorf("no %s?%s nor %s nor OTHER", c.Path, c.Query, c.Path)})
+	if strings.Contains(e.Error+e.Path, "SECRET") || strings.Contains(e.Error, "OTHER") || !strings.Contains(e.Error, "/v2/keys/") {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestPayloadsAreCut(t *testing.T) {
 	r := newRig(t)
 	r.ask("master", "PUT", "/v2/feeds/504.csv", strings.Repeat("é", 200)+"\xff")

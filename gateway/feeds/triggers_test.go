@@ -159,6 +159,49 @@ func TestTriggersOutliveARestart(t *testing.T) {
 	}
 }
 
+// The log may give values of before the restart only after the API is there.
+func TestTheFirstValueBeforeTheStartIsNoNews(t *testing.T) {
+	r := newRig(t)
+	r.trigger("gt", "10", "http://127.0.0.1:9/x")
+	r.value("Hut", "0", "11", rigStart)
+	r.api.triggers.started.Store(true)
+	r.value("Hut", "0", "12", rigStart.Add(time.Second))
+	if got := r.fired(); got != nil {
+		t.Errorf("fired at %v", got)
+	}
+}
+
+func TestATriggerDoesNotPassToASuccessorOfItsDevice(t *testing.T) {
+	r := newRig(t)
+	make := func() {
+		if err := r.reg.PutDevice(&gateway.Device{ID: "New", Feed: 600, Grants: access.Grants{Owner: "ann"},
+			Sensors: []gateway.Sensor{{ID: "0"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make()
+	r.must(201, "master", "POST", "/v2/triggers", `{"url":"http://127.0.0.1:9/x","trigger_type":"change","environment_id":600,"stream_id":"0"}`)
+	change := func() int {
+		for _, v := range []string{"1", "2"} {
+			r.clock.Advance(10 * time.Second)
+			r.value("New", "0", v, r.clock.Now().Wall)
+		}
+		return len(r.fired())
+	}
+	if n := change(); n != 1 {
+		t.Fatalf("fired %d times", n)
+	}
+	if err := r.reg.DeleteDevice("New"); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(time.Second)
+	make()
+	if n := change(); n != 0 {
+		t.Errorf("fired %d times for a successor", n)
+	}
+	r.must(404, "master", "GET", "/v2/triggers/1", "")
+}
+
 func TestTriggersOfWhoMayNotAnyMoreAreSilent(t *testing.T) {
 	own := func(d *gateway.Declared) { d.Devices[0].Grants.Share[0].Can = []access.Right{access.Manage} }
 	r := newRig(t, own)

@@ -184,6 +184,11 @@ func (a *API) newUser(c *call) (login string, err error) {
 	if err := a.dropKeys(u.Name); err != nil { // a former account's
 		return "", err
 	}
+	if !a.known(u.Name) { // nor products; but the configuration may have a key for that name
+		if err := s.products.dropOf(u.Name); err != nil {
+			return "", err
+		}
+	}
 	var p profile
 	p.write(&w)
 	if err := s.putProfile(u.Name, &p); err != nil {

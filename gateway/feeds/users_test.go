@@ -103,12 +103,23 @@ func TestUsers(t *testing.T) {
 	}
 	r.must(201, "zoes", "POST", "/v2/products", `{"product":{"name":"P"}}`)
 	r.as(200, "root", "DELETE", "/v2/users/zoe", "")
+	if _, ok := r.reg.Key("id-zoes"); ok {
+		t.Error("a key outlives its account")
+	}
 	r.as(404, "root", "GET", "/v2/users/zoe", "")
 	r.as(201, "root", "POST", "/v2/users", `{"user":{"login":"zoe","password":"long enough"}}`)
-	r.must(401, "zoes", "GET", "/v2/users/zoe", "")
 	if got := r.as(200, "zoe", "GET", "/v2/users/zoe", ""); strings.Contains(got, "me") && strings.Contains(got, `"about":"me"`) {
 		t.Errorf("a successor: %s", got)
 	}
+	if err := r.reg.PutKey(k); err != nil {
+		t.Fatal(err)
+	}
+	r.must(201, "zoes", "POST", "/v2/products", `{"product":{"name":"P"}}`)
+	if err := r.reg.DeleteUser("zoe"); err != nil { // by another door
+		t.Fatal(err)
+	}
+	r.as(201, "root", "POST", "/v2/users", `{"user":{"login":"zoe","password":"long enough"}}`)
+	r.must(401, "zoes", "GET", "/v2/users/zoe", "")
 	if got := r.as(200, "zoe", "GET", "/v2/products", ""); !strings.Contains(got, `"totalResults":0`) {
 		t.Errorf("products of a successor: %s", got)
 	}
