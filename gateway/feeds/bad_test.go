@@ -109,6 +109,9 @@ func TestBadInputIsRefusedLoggedAndStoresNothing(t *testing.T) {
 			if tc.is != nil && !errors.Is(resp.Err, tc.is) {
 				t.Errorf("the error %v does not wrap %v", resp.Err, tc.is)
 			}
+			if text := resp.Err.Error(); strings.Contains(text, "not JSON") {
+				t.Errorf("the error is named as another: %s", text)
+			}
 			if body := string(resp.Body); !strings.Contains(body, "errors") || !strings.Contains(body, "title") {
 				t.Errorf("the body is no refusal: %s", body)
 			}

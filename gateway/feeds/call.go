@@ -71,7 +71,7 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 		case http.StatusInternalServerError:
 			return said, err // nobody's fault but ours
 		}
-		return said, fmt.Errorf("%w: %w", kind, err)
+		return said, refusal{kind, err}
 	}
 	switch {
 	case errors.Is(err, access.ErrBadCredentials):
@@ -100,6 +100,13 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 	}
 	return said, err
 }
+
+// refusal is an error of kind, one of package gateway, in the API's own words.
+type refusal struct{ kind, said error }
+
+func (r refusal) Error() string { return r.said.Error() }
+
+func (r refusal) Unwrap() []error { return []error{r.kind, r.said} }
 
 // answer gives the response to the request log and to whoever asked. Only the
 // first one counts: a handler that fails, or a caller that waits no longer, may

@@ -181,7 +181,7 @@ func (a *API) Subscribe(p gateway.Peer, filter string, push func(payload []byte)
 	resp := <-answer
 	switch {
 	case resp.Status == http.StatusNotFound:
-		return nil, nil, fmt.Errorf("%w: %w", gateway.ErrBadTopic, resp.Err)
+		return nil, nil, refusal{gateway.ErrBadTopic, resp.Err}
 	case resp.Err != nil:
 		return nil, nil, resp.Err
 	case sub == nil:
