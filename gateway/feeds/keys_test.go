@@ -128,8 +128,9 @@ func TestWhoMayMakeKeys(t *testing.T) {
 	r.must(403, "writer", "POST", "/v2/keys/"+less+"/regenerate", "{}")
 	r.must(200, "writer", "DELETE", "/v2/keys/"+less, "")
 
-	r.must(403, "maker", "POST", "/v2/keys/maker/regenerate", "{}") // no master key
-	r.must(200, "stream0", "GET", "/v2/keys/stream0", "")           // itself
+	made := r.made("maker", "/v2/keys", `{"key":{"label":"x","permissions":[{"access_methods":["get"]}]}}`)
+	r.must(403, "maker", "POST", "/v2/keys/"+made+"/regenerate", "{}") // no master key
+	r.must(200, "stream0", "GET", "/v2/keys/stream0", "")              // itself
 	r.must(403, "stream0", "GET", "/v2/keys/master", "")
 	r.must(403, "stream0", "GET", "/v2/keys", "")
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
