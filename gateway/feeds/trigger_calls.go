@@ -11,8 +11,8 @@ import (
 	"fieldgate/gateway/xively"
 )
 
-// A trigger belongs to who may manage its feed. Of a key that takes the method
-// of the request on that feed or datastream, or on that trigger alone.
+// Triggers are for those who may manage their feed. A key needs the method of
+// the request too, on that feed or datastream or on that trigger alone.
 
 // somebody decides whether the caller has a good key or account at all.
 func (c *call) somebody() error {
