@@ -17,11 +17,11 @@ import (
 
 // Bounds of notifications.
 const (
-	queueLength   = 256 // notifications that wait; a new one pushes out the oldest
-	underway      = 64  // those taken up, being made or pausing before another attempt
-	deliveries    = 4   // requests at once
+	queueLength   = 256              // notifications that wait; a new one pushes out the oldest
+	underway      = 64               // those taken up, being made or pausing before another attempt
+	deliveries    = 4                // requests at once
 	deliveryTime  = 10 * time.Second // of one request, its answer included
-	deliveryReply = 64 << 10 // bytes of an answer that are read
+	deliveryReply = 64 << 10         // bytes of an answer that are read
 )
 
 // deliveryPauses come before the second and each further attempt.
