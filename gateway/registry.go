@@ -60,6 +60,7 @@ type state struct {
 	users      map[string]access.User
 	keys       []access.Key
 	keyIDs     map[string]string // by Hash
+	keyAt      map[string]int    // index in keys, by ID
 	devices    map[string]*Device
 	order      []*Device // by id
 	feeds      map[uint64]*Device
@@ -132,9 +133,9 @@ func (r *Registry) rebuild() error {
 // publish puts s in force and numbers the feeds of devices without one.
 func (r *Registry) publish(s *state) {
 	s.order = slices.SortedFunc(maps.Values(s.devices), func(a, b *Device) int { return strings.Compare(a.ID, b.ID) })
-	s.keyIDs = make(map[string]string, len(s.keys))
-	for _, k := range s.keys {
-		s.keyIDs[k.Hash] = k.ID
+	s.keyIDs, s.keyAt = make(map[string]string, len(s.keys)), make(map[string]int, len(s.keys))
+	for i, k := range s.keys {
+		s.keyIDs[k.Hash], s.keyAt[k.ID] = k.ID, i
 	}
 	s.feeds = make(map[uint64]*Device, len(s.order))
 	for _, d := range s.order {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,10 +21,22 @@ func (r *Registry) PutUser(u access.User) error {
 	return r.change("user/"+u.Name, r.tables.Users, u.Name, u, func(s *state) { s.users[u.Name] = u })
 }
 
-// DeleteUser removes an account; its connections end with their next packet.
+// DeleteUser removes an account and its keys, so that the next account of that
+// name does not find them; its connections end with their next packet.
 func (r *Registry) DeleteUser(name string) error {
-	if _, ok := r.state.Load().users[name]; !ok {
+	st := r.state.Load()
+	if _, ok := st.users[name]; !ok {
 		return fmt.Errorf("gateway: registry: %w: %q", ErrUnknownUser, name)
+	}
+	if !st.declared["user/"+name] {
+		for _, k := range st.keys {
+			if k.Owner != name || st.declared["key/"+k.ID] {
+				continue
+			}
+			if err := r.DeleteKey(k.ID); err != nil && !errors.Is(err, ErrUnknownUser) {
+				return err
+			}
+		}
 	}
 	return r.change("user/"+name, r.tables.Users, name, nil, func(s *state) { delete(s.users, name) })
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 
 	"fieldgate/gateway/access"
 )
@@ -11,8 +10,8 @@ import (
 func (r *Registry) Key(id string) (access.Key, bool) { return r.state.Load().key(id) }
 
 func (st *state) key(id string) (access.Key, bool) {
-	i := slices.IndexFunc(st.keys, func(k access.Key) bool { return k.ID == id })
-	if i < 0 {
+	i, ok := st.keyAt[id]
+	if !ok {
 		return access.Key{}, false
 	}
 	return st.keys[i], true

@@ -79,8 +79,11 @@ func TestLoginWithKey(t *testing.T) {
 	if err := f.reg.PutKey(access.Key{ID: "s", Hash: access.HashKey("made later"), Owner: "carl"}); !errors.Is(err, ErrUnknownUser) {
 		t.Error("a key for nobody:", err)
 	}
+	if err := f.reg.PutUser(access.User{Name: "carl"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := login("made here", nil); !errors.Is(err, access.ErrBadCredentials) || f.reg.Live(access.Subject{User: "carl", Key: "r"}) {
-		t.Error("a key whose owner is gone:", err)
+		t.Error("a key whose owner is gone, and another came:", err)
 	}
 	declare()
 	if _, err := login("the text of k", nil); !errors.Is(err, access.ErrBadCredentials) || f.reg.Live(s) {

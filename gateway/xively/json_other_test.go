@@ -55,7 +55,7 @@ func TestDecodeOtherJSON(t *testing.T) {
 			ProductWrite{Name: jsonPtr("Weather"), Defaults: &FeedDefaults{Title: "t", Tags: []string{"farm", "hut"},
 				Private: true, Datastreams: []string{"a", "b", "7"}}}},
 		{"product without wrapper", jsonDecodeProduct, `{"description":"","state":"deploy","feed_defaults":{}}`,
-			ProductWrite{Description: jsonPtr(""), State: jsonPtr("deploy"), Defaults: &FeedDefaults{}}},
+			ProductWrite{Description: jsonPtr(""), State: jsonPtr("deploy"), Defaults: &FeedDefaults{Private: true}}},
 		{"product with nothing", jsonDecodeProduct, `{"product":{"feed_defaults":null}}`, ProductWrite{}},
 		{"serials", jsonDecodeSerials, `{"devices":[{"serial":"a"},{"serial":17}]}`, []string{"a", "17"}},
 		{"serials as texts", jsonDecodeSerials, `{"devices":["a","b"]}`, []string{"a", "b"}},

@@ -67,7 +67,8 @@ func (r *jsonReader) feedDefaults(n *jsonNode) *FeedDefaults {
 	r.prefix = "feed_defaults_"
 	defer func() { r.prefix = "" }()
 	m := n.fields()
-	out := &FeedDefaults{Title: r.str("title", m["title"]), Description: r.str("description", m["description"])}
+	out := &FeedDefaults{Title: r.str("title", m["title"]), Description: r.str("description", m["description"]),
+		Private: true} // nothing becomes public by an omission
 	if tags := r.tags("tags", m["tags"]); tags != nil && len(*tags) > 0 {
 		out.Tags = *tags
 	}

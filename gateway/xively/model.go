@@ -229,7 +229,7 @@ type FeedDefaults struct {
 	Title       string
 	Description string
 	Tags        []string
-	Private     bool
+	Private     bool     // true unless the document says otherwise
 	Datastreams []string // ids
 }
 
