@@ -61,6 +61,7 @@ func TestBadInputIsRefusedLoggedAndStoresNothing(t *testing.T) {
 		{name: "a key without private access", key: "public", target: "/v2/feeds/504.csv", body: "0,1", status: 403, is: gateway.ErrDenied},
 		{name: "a key for another datastream", key: "stream0", target: "/v2/feeds/504.csv", body: "0,1\n1,2", status: 403, is: gateway.ErrDenied},
 		{name: "a key for a datastream makes another", key: "stream0", target: "/v2/feeds/504.csv", body: "0,1\nnew,2", status: 403, is: gateway.ErrDenied},
+		{name: "a key for a datastream makes it", key: "fresh", target: "/v2/feeds/504.csv", body: "fresh,2", status: 403, is: gateway.ErrDenied},
 		{name: "a key for a datastream changes metadata", key: "stream0", target: "/v2/feeds/504.json", body: `{"title":"x"}`, status: 403, is: gateway.ErrDenied},
 		{name: "an expired key", key: "expired", target: "/v2/feeds/504.csv", body: "0,1", status: 401, is: gateway.ErrDenied},
 		{name: "a wrong key", key: "wrong", target: "/v2/feeds/504.csv", body: "0,1", status: 401, is: gateway.ErrDenied},
@@ -153,7 +154,7 @@ func TestRefusalsOverMQTT(t *testing.T) {
 			if err := r.publish(tc.peer, tc.topic, tc.payload, 1); !errors.Is(err, tc.is) {
 				t.Errorf("error %v, want %v", err, tc.is)
 			}
-			if e := r.last(); e.Status != tc.status {
+			if e := r.last(); e.Status != tc.status || tc.payload == "" && !strings.Contains(e.Error, "empty") {
 				t.Errorf("logged %+v", e)
 			}
 			if n := len(r.log.of(gateway.KindSensor)); n > 0 {

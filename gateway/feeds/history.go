@@ -29,14 +29,10 @@ func (a *API) history(c *call, snap *snapshot, w xively.Window) ([]byte, error) 
 		if err != nil {
 			return nil, err
 		}
-		d.Datapoints = points
-		left -= len(points)
-		if f.format == xively.CSV && len(points) == 0 {
-			if f.stream != "" {
-				return nil, nil
-			}
-			continue // its row would show the present
+		if d.Datapoints = points; points == nil {
+			d.Datapoints = []xively.Datapoint{} // none in the window; nil would be the present
 		}
+		left -= len(points)
 		doc.Datastreams = append(doc.Datastreams, d)
 	}
 	inZone(doc, w.Zone)

@@ -270,9 +270,12 @@ func TestNothingAfterCancel(t *testing.T) {
 	r.drain()
 	in.empty() // not doubled
 	r.value("Hut", "0", "2", rigStart)
+	u := r.api.pushes.take()
+	subs := r.api.subs.of(504) // as a push sees them that goes on
 	cancel()
 	cancel()
-	r.drain()
+	subs[0].offer(u, nil)
+	r.api.push(u)
 	in.empty()
 	if n := r.api.Stats().Subscriptions; n != 0 {
 		t.Errorf("%d subscriptions", n)

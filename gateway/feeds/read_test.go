@@ -181,6 +181,7 @@ func TestHistory(t *testing.T) {
 				"0,2026-11-22T10:00:00.000000Z,59\n1,2026-11-22T10:00:00.000000Z,b30"},
 		{"master", "/v2/feeds/504.csv?start=2026-11-22T09:59:30Z", ""}, // no row of the present
 		{"master", "/v2/feeds/504/datastreams/1.csv?start=2026-11-22T09:59:30Z", ""},
+		{"master", "/v2/feeds/504.csv?duration=1minute", "0,2026-11-22T09:59:00.000000Z,59"},
 		{"master", "/v2/feeds/504/datastreams/1.csv?start=2026-11-22T09:59:30Z&find_previous=true", "2026-11-22T09:30:00.000000Z,b30"},
 		{"master", "/v2/feeds/504/datastreams/0/datapoints.csv?duration=1minute&timezone=1", "2026-11-22T10:59:00.000000+01:00,59"},
 		{"slow", "/v2/feeds/504/datastreams/0.csv?start=2026-11-22T09:00:30Z&end=2026-11-22T09:02:00Z&interval=30",

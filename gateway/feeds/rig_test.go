@@ -249,6 +249,7 @@ func rigDeclared() gateway.Declared {
 			key("reader", true, perm("get")),
 			key("public", false, perm("get put")),
 			key("stream0", true, limited),
+			key("fresh", true, perm("put", access.Resource{Feed: 504, Datastream: "fresh"})),
 			key("feed504", true, perm("get put post", access.Resource{Feed: 504})),
 			key("feed505", true, perm(allMethods, access.Resource{Feed: 505})),
 			key("away", true, away), key("page", true, page), key("slow", true, slow),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func TestWriteOfOneFeedIsOneBatch(t *testing.T) {
 	if want := "[0 2 09:00 0 3 09:59 1 25 00:00]"; fmt.Sprint(got) != want {
 		t.Errorf("readings %v, want %v", got, want)
 	}
-	if from := b.got[0].From; !from.System || b.got[0].Carrier != nil {
+	if from := b.got[0].From; !from.System || b.got[0].Carrier != nil || !b.got[0].Wait {
 		t.Errorf("batch %+v", b.got[0])
 	}
 }
@@ -350,21 +351,54 @@ func TestAccountMakesAFeedThatIsItsOwn(t *testing.T) {
 	}
 }
 
+// Each of two writers finds what it wrote, whatever the other one writes.
 func TestOneWriteOfMetadataAtATime(t *testing.T) {
+	r := newRig(t)
+	var wg sync.WaitGroup
+	for _, name := range []string{"description", "website"} {
+		wg.Go(func() {
+			for i := range 300 {
+				want := fmt.Sprintf("%q", fmt.Sprint(i))
+				r.ask("master", "PUT", "/v2/feeds/504.json", fmt.Sprintf(`{%q:%s}`, name, want))
+				var m map[string]any
+				if err := json.Unmarshal(r.ask("master", "GET", "/v2/feeds/504.json", "").Body, &m); err != nil {
+					t.Error(err)
+				}
+				if got := field(m, name); got != want {
+					t.Errorf("%s is %s, want %s", name, got, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestValuesDoNotWaitForMetadata(t *testing.T) {
 	r := newRig(t)
 	f := r.api.feedFor("Hut")
 	f.meta.Lock()
-	over := make(chan int)
-	go func() { over <- r.ask("master", "PUT", "/v2/feeds/504.json", `{"title":"x"}`).Status }()
-	r.put("/v2/feeds/504.csv", "0,1") // values do not wait
-	select {
-	case <-over:
-		t.Error("metadata did not wait")
-	default:
+	defer f.meta.Unlock()
+	r.put("/v2/feeds/504.csv", "0,1")
+}
+
+// A sensor that was deleted and made again has no value, even if nobody looked
+// in between.
+func TestSensorMadeAnewHasNoValue(t *testing.T) {
+	r := newRig(t)
+	r.put("/v2/feeds/504.csv", "new,7")
+	r.log.hold(true) // subscribers hear of changes later
+	for _, req := range []gateway.ChangeRequest{
+		{Op: gateway.Delete, Device: "Hut", Sensor: "new"},
+		{Op: gateway.CreateSensor, Device: "Hut", NewSensor: &gateway.Sensor{ID: "new"}},
+	} {
+		if err := r.hub.Change(&gateway.Batch{From: access.System, Wait: true}, req); err != nil {
+			t.Fatal(err)
+		}
 	}
-	f.meta.Unlock()
-	if status := <-over; status != 200 {
-		t.Errorf("status %d", status)
+	r.log.hold(false)
+	if got := r.get("/v2/feeds/504/datastreams/new"); got != `{"id":"new","version":"1.0.0"}` {
+		t.Errorf("got %s", got)
 	}
 }
 
