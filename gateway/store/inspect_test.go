@@ -18,6 +18,7 @@ func TestInspectAndVerify(t *testing.T) {
 	r := newRig(t, Options{MaxSize: 1 << 20, Uplinks: []string{"cloud"}})
 	r.fill(0, 3000)
 	r.SetCursor("cloud", gateway.Cursor{Next: 100})
+	r.arranged()
 	live, err := r.Inspect()
 	if err != nil {
 		t.Fatal(err)
