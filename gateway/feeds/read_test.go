@@ -186,6 +186,8 @@ func TestHistory(t *testing.T) {
 		{"master", "/v2/feeds/504/datastreams/0/datapoints.csv?duration=1minute&timezone=1", "2026-11-22T10:59:00.000000+01:00,59"},
 		{"slow", "/v2/feeds/504/datastreams/0.csv?start=2026-11-22T09:00:30Z&end=2026-11-22T09:02:00Z&interval=30",
 			"2026-11-22T09:01:00.000000Z,1\n2026-11-22T09:02:00.000000Z,2"}, // the key may not see it finer
+		{"slow", "/v2/feeds/504/datastreams/0/datapoints.csv?start=2026-11-22T09:00:30Z&end=2026-11-22T09:01:00Z&interval=30",
+			"2026-11-22T09:01:00.000000Z,1"},
 		{"master", "/v2/feeds/504.csv?time=2026-11-22T09:30:30Z", "0,2026-11-22T09:30:00.000000Z,30\n1,2026-11-22T09:30:00.000000Z,b30"},
 		{"master", "/v2/feeds/504.csv?time=2026-11-22T08:30:30Z", ""},
 		{"stream0", "/v2/feeds/504.csv?duration=1minute&datastreams=0", "0,2026-11-22T09:59:00.000000Z,59"},

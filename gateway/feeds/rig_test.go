@@ -112,7 +112,7 @@ func (l *rigLog) History(ctx context.Context, q gateway.HistoryQuery, fn func(ga
 	}
 	l.mu.Unlock()
 	found = slices.DeleteFunc(found, func(r gateway.Record) bool {
-		return r.At.Before(q.From) || !q.To.IsZero() && r.At.After(q.To)
+		return r.Stamp.Wall.Before(q.Born) || r.At.Before(q.From) || !q.To.IsZero() && r.At.After(q.To)
 	})
 	slices.SortStableFunc(found, func(a, b gateway.Record) int { return a.At.Compare(b.At) })
 	if q.Backward {

@@ -89,8 +89,12 @@ func TestDeviceMadeAnewIsPushed(t *testing.T) {
 	if err := r.hub.Change(system(), gateway.ChangeRequest{Op: gateway.Delete, Device: "Pot"}); err != nil {
 		t.Fatal(err)
 	}
+	r.clock.Advance(time.Minute)
 	if err := r.hub.Change(system(), create); err != nil {
 		t.Fatal(err)
+	}
+	if got := r.get(fmt.Sprintf("/v2/feeds/%d.csv?duration=1hour", d.Feed)); got != "" {
+		t.Errorf("it has its namesake's history: %q", got)
 	}
 	if got := r.get(fmt.Sprintf("/v1/feeds/%d.csv", d.Feed)); got != "" {
 		t.Errorf("it has its namesake's value: %q", got)
