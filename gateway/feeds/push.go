@@ -242,6 +242,9 @@ func (s *subscription) show(snap *snapshot, rendered map[form][]byte) {
 			rendered[s.form] = body
 		}
 	}
+	if len(body) == 0 {
+		return // the bare value of a datastream that never had one: nothing is no state
+	}
 	a.pushed.Add(1)
 	s.push(body)
 }

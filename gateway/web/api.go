@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -77,18 +76,15 @@ func (s *Server) askAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	// One byte too many is enough for the API to refuse a body, and to note that.
 	body, err := io.ReadAll(io.LimitReader(r.Body, xively.MaxBody+1))
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		h.Set("Connection", "close")
-		s.refuseAPI(w, r, &xively.Error{Status: http.StatusRequestEntityTooLarge, Title: "Request Entity Too Large",
-			Text: fmt.Sprintf("more than %d bytes", tooLarge.Limit)})
-		return
 	case err != nil:
 		s.refuseAPI(w, r, &xively.Error{Status: http.StatusBadRequest, Title: "Bad Request", Text: "the body cannot be read"})
 		return
 	case len(body) > xively.MaxBody:
-		h.Set("Connection", "close") // the rest of it is not wanted
+		// The rest is not wanted. But a client that is still sending when the
+		// connection ends may never see the answer.
+		_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
+		h.Set("Connection", "close")
 	}
 	req := gateway.Request{
 		Door: "http", Method: method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Key: headerKey(r),
@@ -118,6 +114,9 @@ func (s *Server) askAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	send(w, r, resp)
 }
+
+// drainBytes is how much of a body that is too long is read and forgotten.
+const drainBytes = 16 << 20
 
 const apiMethods = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
 
@@ -188,6 +187,9 @@ func queryKey(r *http.Request) bool {
 // lengthless reports whether r says neither how long its body is nor that it
 // comes in chunks.
 func lengthless(r *http.Request) bool {
+	if strings.HasSuffix(strings.SplitN(r.URL.Path, ".", 2)[0], "/regenerate") {
+		return false // nothing is sent there
+	}
 	return r.ContentLength == 0 && r.Header.Get("Content-Length") == "" && len(r.TransferEncoding) == 0
 }
 

@@ -81,7 +81,7 @@ type Limits struct {
 	Write       time.Duration // longest time without progress in an answer: 30 s
 	Idle        time.Duration // of a connection between requests: 60 s
 	Disk        time.Duration // longest wait for the disk to take something: 20 s
-	BodyBytes   int64         // 1 MiB
+	BodyBytes   int64         // 1 MiB; the API at /v1 and /v2 has xively.MaxBody
 	HeaderBytes int           // 16 KiB
 	Conns       int           // connections in total, without MQTT over WebSocket: 512
 	// ConnsPerAddress is the number of connections from one address: 64. Beyond

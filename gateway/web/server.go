@@ -184,11 +184,11 @@ func (s *Server) wrap(mux http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.Limits.BodyBytes)
 		if s.asksAPI(r) {
-			s.askAPI(a, r) // which has an answer of its own to other sites' pages
+			s.askAPI(a, r) // which has an answer of its own to other sites' pages, and to long bodies
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.Limits.BodyBytes)
 		guarded.ServeHTTP(a, r)
 	})
 }
