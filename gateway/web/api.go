@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
@@ -83,7 +84,7 @@ func (s *Server) askAPI(w http.ResponseWriter, r *http.Request) {
 	case len(body) > xively.MaxBody:
 		// The rest is not wanted. But a client that is still sending when the
 		// connection ends may never see the answer.
-		_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
+		drain(w, r.Body)
 		h.Set("Connection", "close")
 	}
 	req := gateway.Request{
@@ -115,8 +116,25 @@ func (s *Server) askAPI(w http.ResponseWriter, r *http.Request) {
 	send(w, r, resp)
 }
 
-// drainBytes is how much of a body that is too long is read and forgotten.
-const drainBytes = 16 << 20
+// What is read and forgotten of a body that is too long.
+const (
+	drainBytes = 16 << 20
+	drainWait  = time.Second // for more of it
+)
+
+// drain reads body to its end, unless that is too far or does not come.
+func drain(w http.ResponseWriter, body io.Reader) {
+	ctl := http.NewResponseController(w)
+	for left := int64(drainBytes); left > 0; {
+		if ctl.SetReadDeadline(time.Now().Add(drainWait)) != nil { // a test recorder
+			return
+		}
+		n, err := io.CopyN(io.Discard, body, min(left, 64<<10))
+		if left -= n; err != nil {
+			return
+		}
+	}
+}
 
 const apiMethods = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
 
