@@ -218,6 +218,19 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 		h.stats.changes.Add(1)
 		return h.record(b, append(h.changeRecord(b.Carrier, b.Origin), h.orphaned(req)...))
 	}
+	if more := len(req.More); more > 0 {
+		// The log keeps the order: when the last one is on disk, all are.
+		for i := range d.Sensors[len(d.Sensors)-more-1 : len(d.Sensors)-1] {
+			one := ChangeRequest{Op: CreateSensor, Device: d.ID, NewSensor: &d.Sensors[len(d.Sensors)-more-1+i]}
+			m := h.cfg.Forms.Change(one, d)
+			h.stats.changes.Add(1)
+			nb := &Batch{From: b.From, Source: b.Source, Origin: b.Origin, Carrier: &m, Wait: b.Wait}
+			if err := h.record(nb, h.changeRecord(&m, b.Origin)); err != nil {
+				return err
+			}
+		}
+		req.NewSensor, req.More = &d.Sensors[len(d.Sensors)-1], nil
+	}
 	m := h.cfg.Forms.Change(req, d) // says who may see it, and the ids that were given
 	if m.Topic == "" {              // the dialect has no words for it: it is a matter of this gateway
 		h.stats.changes.Add(1)

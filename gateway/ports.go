@@ -116,5 +116,6 @@ type ChangeRequest struct {
 	// given one.
 	NewDevice   *Device
 	NewSensor   *Sensor
+	More        []Sensor // CreateSensor: further ones, made together with NewSensor or not at all
 	NewActuator *Actuator
 }

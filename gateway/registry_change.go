@@ -159,14 +159,15 @@ func edit(d *Device, req ChangeRequest, declared func(device, sensor, actuator s
 		if req.NewSensor == nil {
 			return false, false, fmt.Errorf("%w: no sensor", ErrBadPayload)
 		}
-		s := *req.NewSensor
-		if s.ID == "" {
-			s.ID = newID()
+		for _, s := range append([]Sensor{*req.NewSensor}, req.More...) {
+			if s.ID == "" {
+				s.ID = newID()
+			}
+			if _, ok := d.Sensor(s.ID); ok {
+				return false, false, fmt.Errorf("%w: sensor %q", ErrExists, s.ID)
+			}
+			d.Sensors = append(d.Sensors, s)
 		}
-		if _, ok := d.Sensor(s.ID); ok {
-			return false, false, fmt.Errorf("%w: sensor %q", ErrExists, s.ID)
-		}
-		d.Sensors = append(d.Sensors, s)
 		return true, false, checkDevice(d)
 	case CreateActuator:
 		if req.NewActuator == nil {

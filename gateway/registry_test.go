@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"fieldgate/gateway/access"
@@ -183,5 +184,38 @@ func TestDeviceHasBoundedChannels(t *testing.T) {
 	}
 	if _, _, err := f.reg.Apply(ChangeRequest{Op: CreateSensor, Device: "many", NewSensor: &Sensor{ID: "one more"}}, "ann"); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("one more: %v", err)
+	}
+}
+
+// TestSensorsTogether: sensors that one change makes are stored together, and
+// each is told of as if it had come alone.
+func TestSensorsTogether(t *testing.T) {
+	f := newFixture(t, declared())
+	done := 0
+	b := &Batch{From: access.System, Wait: true, Done: func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		done++
+	}}
+	req := ChangeRequest{Op: CreateSensor, Device: "Open", NewSensor: &Sensor{ID: "a"}, More: []Sensor{{ID: "b"}, {ID: "c"}}}
+	if err := f.hub.Change(b, req); err != nil {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	if len(f.log.records) != 3 || done != 1 || f.sink.delivered() != 3 {
+		t.Errorf("%d records, %d times done, %d delivered", len(f.log.records), done, f.sink.delivered())
+	}
+	for i, id := range []string{"a", "b", "c"} {
+		if i < len(f.log.records) && !strings.Contains(string(f.log.records[i].Value), `"`+id+`"`) {
+			t.Errorf("record %d: %s", i, f.log.records[i].Value)
+		}
+	}
+	req.NewSensor, req.More = &Sensor{ID: "d"}, []Sensor{{ID: "a"}}
+	if err := f.hub.Change(&Batch{From: access.System}, req); !errors.Is(err, ErrExists) {
+		t.Error("one of two exists already:", err)
+	}
+	if d, _ := f.reg.Device("Open"); len(d.Sensors) != 4 {
+		t.Errorf("%d sensors", len(d.Sensors))
 	}
 }

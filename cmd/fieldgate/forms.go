@@ -22,8 +22,10 @@ func (forms) Change(req gateway.ChangeRequest, d *gateway.Device) gateway.Messag
 	switch req.Op {
 	case gateway.CreateDevice:
 		req.NewDevice = d
-	case gateway.CreateSensor: // the one made is the last one, with the id it was given
-		req.NewSensor = &d.Sensors[len(d.Sensors)-1]
+	case gateway.CreateSensor:
+		if req.NewSensor.ID == "" { // the one made is the last one, with the id it was given
+			req.NewSensor = &d.Sensors[len(d.Sensors)-1]
+		}
 	case gateway.CreateActuator:
 		req.NewActuator = &d.Actuators[len(d.Actuators)-1]
 	}

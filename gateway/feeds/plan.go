@@ -38,8 +38,9 @@ func (a *API) plan(c *call, device string, w *xively.FeedWrite, how writing) (*p
 	if err == nil {
 		made, err = p.datastreams(snap, w, how)
 	}
+	edits := len(p.changes) > min(made, 1) // what is made is one change
 	// Who may not write is told so first, whatever else is wrong.
-	if denied := c.mayWrite(snap, w, how, len(p.changes) > made, made > 0); denied != nil {
+	if denied := c.mayWrite(snap, w, how, edits, made > 0); denied != nil {
 		return nil, denied
 	}
 	if err != nil {
@@ -114,6 +115,7 @@ func waypoint(was, is *xively.Location, now time.Time) *xively.Waypoint {
 
 // datastreams plans the metadata of datastreams, and those that are made.
 func (p *plan) datastreams(snap *snapshot, w *xively.FeedWrite, how writing) (made int, err error) {
+	first := 0 // the change that makes them
 	for i := range w.Datastreams {
 		ds := &w.Datastreams[i]
 		at := snap.find(ds.ID)
@@ -133,8 +135,12 @@ func (p *plan) datastreams(snap *snapshot, w *xively.FeedWrite, how writing) (ma
 		if err != nil {
 			return made, err
 		}
-		made++
-		p.changes = append(p.changes, gateway.ChangeRequest{Op: gateway.CreateSensor, Device: p.device, NewSensor: s})
+		if made++; made == 1 { // all in one, so that a card is written to once
+			p.changes = append(p.changes, gateway.ChangeRequest{Op: gateway.CreateSensor, Device: p.device, NewSensor: s})
+			first = len(p.changes) - 1
+		} else {
+			p.changes[first].More = append(p.changes[first].More, *s)
+		}
 	}
 	if n := len(snap.streams) + made; made > 0 && n > gateway.MaxChannels {
 		return made, fmt.Errorf("%w: a feed of %d datastreams, at most %d", gateway.ErrTooLarge, n, gateway.MaxChannels)
