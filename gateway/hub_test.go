@@ -117,10 +117,6 @@ func (plainForms) Value(r *Record) Message {
 }
 
 func (plainForms) Change(req ChangeRequest, d *Device) Message {
-	if req.Op == CreateSensor && req.NewSensor.ID != "" {
-		raw, _ := json.Marshal(req.NewSensor.ID)
-		return Message{Topic: "devices/" + d.ID + "/sensors", Payload: raw}
-	}
 	raw, _ := json.Marshal(d.ID)
 	return Message{Topic: "devices", Payload: raw}
 }

@@ -187,10 +187,17 @@ func TestDeviceHasBoundedChannels(t *testing.T) {
 	}
 }
 
+// sensorForms tells of a new sensor by its id.
+type sensorForms struct{ plainForms }
+
+func (sensorForms) Change(req ChangeRequest, d *Device) Message {
+	return Message{Topic: "devices/" + d.ID + "/sensors", Payload: []byte(`"` + req.NewSensor.ID + `"`)}
+}
+
 // TestSensorsTogether: sensors that one change makes are stored together, and
 // each is told of as if it had come alone.
 func TestSensorsTogether(t *testing.T) {
-	f := newFixture(t, declared())
+	f := newFixture(t, declared(), func(c *HubConfig) { c.Forms = sensorForms{} })
 	done := 0
 	b := &Batch{From: access.System, Wait: true, Done: func(err error) {
 		if err != nil {
