@@ -69,7 +69,7 @@ func (c *call) mayWrite(snap *snapshot, w *xively.FeedWrite, how writing, edits,
 	if makes && c.subject.Key != "" && !whole {
 		return fmt.Errorf("%w: the key is for some datastreams only", gateway.ErrDenied)
 	}
-	if edits || makes && c.subject.Key == "" {
+	if edits || makes { // a key may no more than its owner
 		if _, err := c.may(access.Manage, feed, ""); err != nil {
 			return err
 		}

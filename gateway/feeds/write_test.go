@@ -107,7 +107,7 @@ func TestWhoMayWriteWhat(t *testing.T) {
 		{"@bob", "/v2/feeds/504.json", `{"title":"Hut","datastreams":[{"id":"0","current_value":"1"}]}`, 200}, // changes nothing
 		{"@cat", "/v2/feeds/504.csv", "0,1", 403},
 		{"feed504", "/v2/feeds/504.json", `{"title":"x","datastreams":[{"id":"new","current_value":"1"}]}`, 200},
-		{"bobs", "/v2/feeds/504.csv", "new,1", 200}, // a key's put on the feed is enough
+		{"bobs", "/v2/feeds/504.csv", "new,1", 403}, // a key may no more than its owner
 		{"bobs", "/v2/feeds/504.json", `{"tags":["x"]}`, 403},
 		{"stream0", "/v2/feeds/504.csv", "0,1", 200},
 		{"stream0", "/v2/feeds/504.json", `{}`, 403},
