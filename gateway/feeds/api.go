@@ -30,6 +30,9 @@ type API struct {
 	pushes pushQueue
 	saving sync.Mutex // one write to Tables.Feeds at a time
 
+	reading chan struct{} // holds one for each history that is being read
+	held    atomic.Int64  // bytes of answers that wait for the start of their subscriptions
+
 	statuses [6]atomic.Uint64 // requests answered by the first digit of their status
 	renders  atomic.Uint64
 	pushed   atomic.Uint64
@@ -55,7 +58,10 @@ func New(cfg Config) (*API, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{cfg: cfg, log: cfg.Logger}
+	for _, t := range []*gateway.Table{&cfg.Tables.Triggers, &cfg.Tables.Profiles, &cfg.Tables.Products} {
+		*t = &cautious{Table: *t, log: cfg.Logger}
+	}
+	a := &API{cfg: cfg, log: cfg.Logger, reading: make(chan struct{}, maxReading)}
 	a.table = a.routes()
 	a.state.feeds, a.state.gone = map[string]*feed{}, map[string]bool{}
 	a.subs.byFeed = map[uint64]map[*subscription]struct{}{}
@@ -252,29 +258,7 @@ func keyOf(query string) string {
 }
 
 // shown is a path, maybe with a query, as it may stand in logs: without keys.
-func (a *API) shown(path string) string {
-	path, query, asked := strings.Cut(path, "?")
-	path = xively.MaskPath(path, a.keyName)
-	if !asked {
-		return path
-	}
-	parts := strings.Split(query, "&")
-	for i, part := range parts {
-		name, key, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(name); err == nil {
-			name = plain
-		}
-		for _, p := range keyParameters {
-			if name == p {
-				if plain, err := url.QueryUnescape(key); err == nil {
-					key = plain
-				}
-				parts[i] = name + "=" + url.QueryEscape(a.keyName(key))
-			}
-		}
-	}
-	return path + "?" + strings.Join(parts, "&")
-}
+func (a *API) shown(path string) string { return xively.MaskPath(path, a.keyName) }
 
 // keyName names a key in logs: by its id, or as one that nobody knows.
 func (a *API) keyName(key string) string {

@@ -23,6 +23,7 @@ type call struct {
 	subject access.Subject // whose rights count: of the request's key, else of the connection
 	began   time.Time
 	done    func(gateway.Response)
+	again   bool // it is in the request log already
 
 	answered atomic.Bool
 }
@@ -113,6 +114,10 @@ func (r refusal) Unwrap() []error { return []error{r.kind, r.said} }
 // come after or before another answer.
 func (c *call) answer(r gateway.Response) {
 	if c.answered.Swap(true) {
+		return
+	}
+	if c.again {
+		c.done(r)
 		return
 	}
 	if class := r.Status / 100; class >= 0 && class < len(c.api.statuses) {

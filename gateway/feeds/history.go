@@ -14,11 +14,21 @@ import (
 // maxAnswered bounds the datapoints of one answer, over all datastreams.
 const maxAnswered = 50_000
 
+// maxReading bounds the histories that are read at once: each may take some ten
+// megabytes until it is written, and a thousand clients may ask.
+const maxReading = 4
+
 // errEnough ends a walk through the history.
 var errEnough = errors.New("enough")
 
 // history writes what c asks for with the datapoints of w.
 func (a *API) history(c *call, snap *snapshot, w xively.Window) ([]byte, error) {
+	select {
+	case a.reading <- struct{}{}:
+		defer func() { <-a.reading }()
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
 	f := formOf(&c.path)
 	doc := a.document(snap, f.showUser)
 	left := maxAnswered

@@ -185,7 +185,7 @@ func (a *API) Subscribe(p gateway.Peer, filter string, push func(payload []byte)
 	case resp.Err != nil:
 		return nil, nil, resp.Err
 	case sub == nil:
-		one := &once{api: a, subject: c.subject, push: push, body: resp.Body}
+		one := a.newOnce(c, resp.Body, push)
 		return one.start, one.cancel, nil
 	}
 	a.subs.add(sub)
@@ -276,32 +276,4 @@ func (s *subscription) offer(u *update, rendered map[form][]byte) {
 	if s.started && !s.cancelled && u.version > s.since && s.device == u.device.ID {
 		s.show(u.snapshot, rendered)
 	}
-}
-
-// once is a subscription that gets one message.
-type once struct {
-	api     *API
-	subject access.Subject
-	push    func([]byte)
-
-	mu   sync.Mutex
-	body []byte
-	over bool
-}
-
-func (o *once) start() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.over || !o.api.cfg.Registry.Live(o.subject) {
-		return
-	}
-	o.over = true
-	o.api.pushed.Add(1)
-	o.push(o.body)
-}
-
-func (o *once) cancel() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.over, o.body = true, nil
 }

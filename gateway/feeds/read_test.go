@@ -88,7 +88,8 @@ func TestKeysAreNotShown(t *testing.T) {
 		"/v2/keys/id-master":                    "/v2/keys/id-master",
 		"/v2/keys/whatever.json":                "/v2/keys/unknown-key.json",
 		"/v2/feeds/504?key=master&a=b":          "/v2/feeds/504?key=id-master&a=b",
-		"/v2/feeds/504?a=b&oauth%5Ftoken=x%20y": "/v2/feeds/504?a=b&oauth_token=unknown-key",
+		"/v2/feeds/504?a=b&oauth%5Ftoken=x%20y": "/v2/feeds/504?a=b&oauth%5Ftoken=unknown-key",
+		"/v2/feeds/504?KEY=master&api_key=x":    "/v2/feeds/504?KEY=id-master&api_key=unknown-key", // not the API's names, but meant
 		"/v2/feeds/504?duration=1hour":          "/v2/feeds/504?duration=1hour",
 	} {
 		if got := r.api.shown(path); got != want {

@@ -121,8 +121,16 @@ func (a *API) sync(f *feed, device string) bool {
 		return true
 	}
 	old := f.shape
+	born := f.saved.Born
+	if old != nil {
+		born = old.device.Created
+	}
+	if !born.Equal(d.Created) { // a namesake's
+		old, f.saved, f.waypoints, f.unsaved = nil, savedFeed{}, nil, true
+	}
 	f.shape = newShape(d)
 	values := make([]*present, len(f.shape.streams))
+	kept := 0
 	for i, st := range f.shape.streams {
 		values[i] = nothing
 		r, ok := a.cfg.Hub.Current(device, st.sensor, gateway.KindSensor)
@@ -135,8 +143,10 @@ func (a *API) sync(f *feed, device string) bool {
 			}
 		} else if j, was := old.index[st.sensor]; was && (ok || f.values[j].at.IsZero()) {
 			values[i] = f.values[j] // else the Hub forgot it: another sensor has its id now
+			kept++
 		}
 	}
+	f.unsaved = f.unsaved || old != nil && kept < len(old.streams)
 	f.values, f.snap = values, nil
 	if f.told == nil {
 		f.told = f.shape

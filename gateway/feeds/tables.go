@@ -3,16 +3,44 @@ package feeds
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
+	"time"
 
+	"fieldgate/gateway"
 	"fieldgate/gateway/xively"
 )
 
 // maxWaypoints is how many former places of a feed are kept.
 const maxWaypoints = 500
 
+// cautious is a table without which the API starts if it cannot be read. What
+// is in it would be overwritten by what is made meanwhile, so that it takes no
+// changes then until the next start.
+type cautious struct {
+	gateway.Table
+	log    *slog.Logger
+	unread error
+}
+
+// Each is called once, at the start. Fn returns no errors.
+func (t *cautious) Each(fn func(key string, value []byte) error) error {
+	if t.unread = t.Table.Each(fn); t.unread != nil {
+		t.log.Error("a table of the API cannot be read: it starts without, and takes no changes of it until the next start", "error", t.unread)
+	}
+	return nil
+}
+
+func (t *cautious) Write(pairs map[string][]byte) error {
+	if t.unread != nil {
+		return fmt.Errorf("feeds: the table could not be read at the start: %w", t.unread)
+	}
+	return t.Table.Write(pairs)
+}
+
 // savedFeed is an entry of Tables.Feeds.
 type savedFeed struct {
+	Born      time.Time             `json:"born,omitzero"`      // when the device was made: another one may get its id
 	Extremes  map[string][2]float64 `json:"extremes,omitempty"` // least and greatest value by sensor
 	Waypoints []xively.Waypoint     `json:"waypoints,omitempty"`
 }
@@ -88,7 +116,7 @@ func (f *feed) unwritten() []byte {
 	if !f.unsaved || f.shape == nil {
 		return nil
 	}
-	s := savedFeed{Waypoints: f.waypoints, Extremes: map[string][2]float64{}}
+	s := savedFeed{Born: f.shape.device.Created, Waypoints: f.waypoints, Extremes: map[string][2]float64{}}
 	for i, v := range f.values {
 		if v.ranged {
 			s.Extremes[f.shape.streams[i].sensor] = [2]float64{v.min, v.max}
@@ -110,6 +138,9 @@ func (a *API) addWaypoint(device string, w xively.Waypoint) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !a.sync(f, device) {
+		return
+	}
 	all := append(f.waypoints[:len(f.waypoints):len(f.waypoints)], w)
 	f.waypoints = all[max(0, len(all)-maxWaypoints):]
 	f.snap, f.unsaved = nil, true

@@ -362,6 +362,14 @@ func (t *triggers) drop(gone ...*trigger) error {
 	return nil
 }
 
+// dropOf deletes the triggers of an account: its feeds may pass to the next one
+// of that name, who is not to be reported on.
+func (t *triggers) dropOf(user string) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.drop(slices.DeleteFunc(t.all(), func(tr *trigger) bool { return tr.User != user })...)
+}
+
 // notified notes that a notification of tr has arrived.
 func (t *triggers) notified(tr *trigger) {
 	tr.mu.Lock()

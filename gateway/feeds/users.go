@@ -184,8 +184,8 @@ func (a *API) newUser(c *call) (login string, err error) {
 	if err := a.dropKeys(u.Name); err != nil { // a former account's
 		return "", err
 	}
-	if !a.known(u.Name) { // nor products; but the configuration may have a key for that name
-		if err := s.products.dropOf(u.Name); err != nil {
+	if !a.known(u.Name) { // nor products or triggers; but the configuration may have a key for that name
+		if err := errors.Join(s.products.dropOf(u.Name), a.triggers.dropOf(u.Name)); err != nil {
 			return "", err
 		}
 	}
@@ -266,8 +266,8 @@ func (a *API) changeUser(c *call) error {
 	return s.putProfile(login, &p)
 }
 
-// deleteUser deletes an account with its keys and products. Its feeds stay. Nobody deletes
-// oneself: somebody must be left who can log in.
+// deleteUser deletes an account with its keys, products and triggers. Its feeds
+// stay. Nobody deletes oneself: somebody must be left who can log in.
 func (a *API) deleteUser(c *call) {
 	err := c.asAdmin()
 	if err == nil && c.path.ID == c.subject.User {
@@ -290,5 +290,5 @@ func (a *API) removeUser(login string) error {
 	if err := a.cfg.Registry.DeleteUser(login); err != nil {
 		return err
 	}
-	return errors.Join(a.dropKeys(login), s.putProfile(login, nil), s.products.dropOf(login))
+	return errors.Join(a.dropKeys(login), s.putProfile(login, nil), s.products.dropOf(login), a.triggers.dropOf(login))
 }
