@@ -11,8 +11,19 @@ import (
 	"fieldgate/gateway/xively"
 )
 
-// maxAnswered bounds the datapoints of one answer, over all datastreams.
+// maxAnswered bounds the datapoints of one answer, over all datastreams. Those
+// with long values count for more than one, see weight.
 const maxAnswered = 50_000
+
+// weight is for how many datapoints these count, so that an answer has a few
+// megabytes at most.
+func weight(points []xively.Datapoint) int {
+	n := len(points)
+	for i := range points {
+		n += len(points[i].Value) / 64
+	}
+	return n
+}
 
 // maxReading bounds the histories that are read at once: each may take some ten
 // megabytes until it is written, and a thousand clients may ask.
@@ -34,7 +45,7 @@ func (a *API) history(c *call, snap *snapshot, w xively.Window) ([]byte, error) 
 	left := maxAnswered
 	for _, i := range snap.chosen(f) {
 		d := snap.datastream(i)
-		w.Limit = min(w.Limit, left)
+		w.Limit = max(0, min(w.Limit, left))
 		points, err := a.points(c.ctx, snap, snap.streams[i].sensor, w)
 		if err != nil {
 			return nil, err
@@ -42,7 +53,7 @@ func (a *API) history(c *call, snap *snapshot, w xively.Window) ([]byte, error) 
 		if d.Datapoints = points; points == nil {
 			d.Datapoints = []xively.Datapoint{} // none in the window; nil would be the present
 		}
-		left -= len(points)
+		left -= weight(points)
 		doc.Datastreams = append(doc.Datastreams, d)
 	}
 	inZone(doc, w.Zone)

@@ -2,12 +2,14 @@ package feeds
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
+	"fieldgate/gateway/xively"
 )
 
 func TestAnswersToSubscriptionsAreNotHeldForEver(t *testing.T) {
@@ -91,5 +93,31 @@ func TestFewHistoriesAreReadAtOnce(t *testing.T) {
 	}
 	if n := len(r.api.reading); n != maxReading-1 {
 		t.Errorf("%d are being read", n)
+	}
+}
+
+func TestLongValuesCountForMoreInAnAnswer(t *testing.T) {
+	short, long := xively.Datapoint{Value: "21.5"}, xively.Datapoint{Value: strings.Repeat("x", 255)}
+	if got := weight([]xively.Datapoint{short, short, long}); got != 6 {
+		t.Errorf("weight %d", got)
+	}
+	r := newRig(t)
+	var body strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&body, "0,%s,%s\n", rigStart.Add(-time.Duration(i)*time.Second).Format(time.RFC3339), long.Value)
+	}
+	r.put("/v2/feeds/504.csv", body.String())
+	if got := strings.Count(r.get("/v2/feeds/504.csv?duration=1hour&limit=1000"), "\n"); got < 499 {
+		t.Errorf("%d lines of one datastream", got)
+	}
+}
+
+func TestAPanicInADeliveryIsCaught(t *testing.T) {
+	r := newRig(t)
+	settled := 0
+	r.api.cfg.Registry = nil
+	r.api.Deliver(&gateway.Batch{Changed: "Hut"}, nil, func(error) { settled++ })
+	if settled != 1 {
+		t.Errorf("settled %d times", settled)
 	}
 }

@@ -1,6 +1,7 @@
 package feeds
 
 import (
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -191,6 +192,12 @@ func number(text string) (float64, bool) {
 
 // Deliver implements gateway.Sink: it takes in new values and changes.
 func (a *API) Deliver(b *gateway.Batch, records []gateway.Record, settled func(error)) {
+	defer settled(nil)
+	defer func() { // the log's goroutine must survive whatever is wrong here
+		if p := recover(); p != nil {
+			a.log.Error("delivery panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	if b.Changed != "" {
 		a.follow(b.Changed, a.state.marks.has(b))
 	}
@@ -204,7 +211,6 @@ func (a *API) Deliver(b *gateway.Batch, records []gateway.Record, settled func(e
 		}
 		records = records[n:]
 	}
-	settled(nil)
 }
 
 // follow takes in a change of the device itself.
