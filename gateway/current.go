@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -72,30 +74,58 @@ func (h *Hub) Current(device, channel string, kind Kind) (Record, bool) {
 	return r, ok
 }
 
-// Restore fills the present values from the log after a restart: walk calls
-// its argument with records from the newest backwards until it returns false.
-func (h *Hub) Restore(walk func(func(Record) bool) error) error {
+// Restore fills the present values from the log after a restart: walk calls its
+// argument with the log's records, newest first, until it returns false. History
+// then tells whether an older record has a newer time; it may be nil.
+func (h *Hub) Restore(walk func(func(Record) bool) error,
+	history func(context.Context, HistoryQuery, func(Record) error) error) error {
 	seen := map[currentKey]Record{}
-	wanted := map[currentKey]bool{} // not what is left of devices that are gone
+	born := map[currentKey]time.Time{} // not what is left of devices that are gone
 	for _, d := range h.cfg.Registry.Devices() {
 		for _, s := range d.Sensors {
-			wanted[currentKey{KindSensor, d.ID, s.ID}] = true
+			born[currentKey{KindSensor, d.ID, s.ID}] = d.Created
 		}
 		for _, a := range d.Actuators {
-			wanted[currentKey{KindActuator, d.ID, a.ID}] = true
+			born[currentKey{KindActuator, d.ID, a.ID}] = d.Created
 		}
 	}
 	const most = 200_000 // a sensor silent for longer starts without a value
+	settled := map[currentKey]bool{}
 	n := 0
 	err := walk(func(r Record) bool {
-		if k, ok := keyOf(&r); ok && wanted[k] {
-			if old, ok := seen[k]; !ok || r.At.After(old.At) {
-				seen[k] = r
+		if k, ok := keyOf(&r); ok && !settled[k] {
+			since, wanted := born[k]
+			// The deletion of a sensor erases what was; an actuator's values tell
+			// by their time whose they are.
+			if wanted && (k.kind == KindSensor || r.Stamp.Quality == ClockUnset || !r.Stamp.Wall.Before(since)) {
+				seen[k], settled[k] = r, true
+			}
+		} else if r.Kind == KindErase && string(r.Value) == "{}" {
+			k := currentKey{KindSensor, r.Device, r.Channel}
+			if _, wanted := born[k]; wanted {
+				settled[k] = true
 			}
 		}
 		n++
-		return len(seen) < len(wanted) && n < most
+		return len(settled) < len(born) && n < most
 	})
+	now := h.cfg.Clock.Now()
+	for k, r := range seen {
+		if history == nil {
+			break
+		}
+		q := HistoryQuery{Kind: k.kind, Device: k.device, Channel: k.channel, From: r.At, Limit: 1, Backward: true}
+		if k.kind == KindActuator {
+			q.Born = born[k]
+		}
+		if now.Quality != ClockUnset && !r.At.After(now.Wall) {
+			q.To = now.Wall // what claims to be from the future is not the present
+		}
+		if e := history(context.Background(), q, func(r Record) error { seen[k] = r; return nil }); e != nil {
+			err = errors.Join(err, e)
+			break
+		}
+	}
 	h.current.mu.Lock()
 	defer h.current.mu.Unlock()
 	for k, r := range seen {

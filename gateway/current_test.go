@@ -47,7 +47,7 @@ func TestRestoreGoesOnPastWhatIsGone(t *testing.T) {
 		for i := len(records) - 1; i >= 0 && fn(records[i]); i-- {
 		}
 		return nil
-	}); err != nil {
+	}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r, _ := f.hub.Current("Open", "TC1", KindSensor); string(r.Value) != "7" {

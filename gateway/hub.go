@@ -216,7 +216,7 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 	}
 	if b.Carrier != nil && !creates(req.Op) {
 		h.stats.changes.Add(1)
-		return h.record(b, append(h.changeRecord(b.Carrier, b.Origin), h.orphaned(req)...))
+		return h.record(b, append(h.changeRecord(b.Carrier, b.Origin), h.orphaned(req, d)...))
 	}
 	if more := len(req.More); more > 0 {
 		// The log keeps the order: when the last one is on disk, all are.
@@ -245,16 +245,22 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 	}
 	b.Carrier = &m
 	h.stats.changes.Add(1)
-	return h.record(b, append(recs, h.orphaned(req)...))
+	return h.record(b, append(recs, h.orphaned(req, d)...))
 }
 
-// orphaned erases the history of a sensor that is deleted: the next one of its
-// id starts anew.
-func (h *Hub) orphaned(req ChangeRequest) []Record {
-	if req.Op != Delete || req.Sensor == "" {
-		return nil
+// orphaned erases the history of the sensors that req deletes, of d as it was:
+// the next ones of their ids, which may be somebody else's, start anew.
+func (h *Hub) orphaned(req ChangeRequest, d *Device) (recs []Record) {
+	switch {
+	case req.Op != Delete || req.Actuator != "":
+	case req.Sensor != "":
+		recs = append(recs, h.erasure(d.ID, req.Sensor, json.RawMessage("{}")))
+	default:
+		for i := range d.Sensors {
+			recs = append(recs, h.erasure(d.ID, d.Sensors[i].ID, json.RawMessage("{}")))
+		}
 	}
-	return []Record{h.erasure(req.Device, req.Sensor, json.RawMessage("{}"))}
+	return recs
 }
 
 // Erase takes values of a sensor out of its history: those that are recorded

@@ -437,7 +437,7 @@ func TestCurrentIgnoresTheBackDated(t *testing.T) {
 			}
 		}
 		return nil
-	}); err != nil {
+	}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r, _ := g.hub.Current("Open", "TC1", KindSensor); string(r.Value) != "3" {

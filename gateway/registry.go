@@ -67,7 +67,7 @@ type state struct {
 	declared   map[string]bool // "user/NAME", "key/ID", "owner/NAME" of a declared key
 }
 
-// ErrDeclared is returned for changes at run time to what the configuration
+// ErrDeclared is returned for those changes at run time to what the configuration
 // file declares: the file would bring it back.
 var ErrDeclared = errors.New("declared in the configuration file: change it there and reload")
 
@@ -99,20 +99,29 @@ func (r *Registry) rebuild() error {
 	s := &state{anonymous: d.Anonymous, autoCreate: d.AutoCreate, acl: d.ACL,
 		users: map[string]access.User{}, devices: map[string]*Device{}, declared: map[string]bool{}}
 	var bad []error
-	stored := map[string]*storedDevice{}
+	stored, keys := map[string]*storedDevice{}, map[string]storedKey{}
 	bad = append(bad,
 		loadTable(r.tables.Users, func(_ string, u access.User) { s.users[u.Name] = u }),
-		loadTable(r.tables.Keys, func(_ string, k access.Key) { s.keys = append(s.keys, k) }),
+		loadTable(r.tables.Keys, func(id string, k storedKey) { keys[id] = k }),
 		loadTable(r.tables.Devices, func(id string, d storedDevice) { stored[id] = &d }))
 	for _, u := range d.Users {
 		s.users[u.Name] = u
 		s.declared["user/"+u.Name] = true
 	}
 	for _, k := range d.Keys {
-		s.keys = slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == k.ID })
-		s.keys = append(s.keys, k)
 		s.declared["key/"+k.ID], s.declared["owner/"+k.Owner] = true, true
+		if sk, ok := keys[k.ID]; !ok || sk.Base != fingerprint(k) {
+			s.keys = append(s.keys, k)
+		} else if !sk.Deleted {
+			s.keys = append(s.keys, sk.Key)
+		}
 	}
+	for id, sk := range keys {
+		if sk.Base == "" && !s.declared["key/"+id] {
+			s.keys = append(s.keys, sk.Key)
+		}
+	}
+	slices.SortFunc(s.keys, func(a, b access.Key) int { return strings.Compare(a.ID, b.ID) })
 	for id, sd := range stored {
 		if !sd.Overlay { // an overlay whose device left the file waits for its return
 			s.devices[id] = &sd.Device
@@ -138,16 +147,20 @@ func (r *Registry) publish(s *state) {
 		s.keyIDs[k.Hash], s.keyAt[k.ID] = k.ID, i
 	}
 	s.feeds = make(map[uint64]*Device, len(s.order))
+	for _, d := range s.order { // the file's numbers first
+		if d.Feed != 0 && d.Declared {
+			s.feeds[d.Feed] = d
+		}
+	}
 	for _, d := range s.order {
-		if d.Feed != 0 {
+		if d.Feed != 0 && s.feeds[d.Feed] == nil {
 			s.feeds[d.Feed] = d
 		}
 	}
 	for i, d := range s.order {
-		if d.Feed == 0 {
+		if d.Feed == 0 || s.feeds[d.Feed] != d {
 			d = d.clone()
-			for d.Feed = feedNumber(d.ID); s.feeds[d.Feed] != nil; d.Feed++ {
-			}
+			d.Feed = s.freeFeed(d.ID)
 			s.order[i], s.devices[d.ID], s.feeds[d.Feed] = d, d, d
 		}
 	}
@@ -155,6 +168,15 @@ func (r *Registry) publish(s *state) {
 	if fn := r.changed.Load(); fn != nil {
 		(*fn)()
 	}
+}
+
+// freeFeed is a number that no device has, the one of id if it is free.
+func (st *state) freeFeed(id string) uint64 {
+	n := feedNumber(id)
+	for st.feeds[n] != nil {
+		n++
+	}
+	return n
 }
 
 // feedNumber derives a feed number from a device id, the same each time and

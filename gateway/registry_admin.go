@@ -41,7 +41,8 @@ func (r *Registry) DeleteUser(name string) error {
 	return r.change("user/"+name, r.tables.Users, name, nil, func(s *state) { delete(s.users, name) })
 }
 
-// PutKey makes or replaces an API key.
+// PutKey makes or replaces an API key. What replaces one of the configuration
+// holds until the configuration says something else about it.
 func (r *Registry) PutKey(k access.Key) error {
 	if k.ID == "" || k.Hash == "" {
 		return fmt.Errorf("gateway: registry: key without id or hash")
@@ -49,19 +50,62 @@ func (r *Registry) PutKey(k access.Key) error {
 	if !r.state.Load().owner(k.Owner) {
 		return fmt.Errorf("gateway: registry: %w: %q, to own a key", ErrUnknownUser, k.Owner)
 	}
-	return r.change("key/"+k.ID, r.tables.Keys, k.ID, k, func(s *state) {
+	return r.changeKey(k.ID, storedKey{Key: k}, func(s *state) {
 		s.keys = append(slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == k.ID }), k)
 	})
 }
 
-// DeleteKey removes an API key.
+// DeleteKey removes an API key. One of the configuration stays away until the
+// configuration says something else about it.
 func (r *Registry) DeleteKey(id string) error {
-	if !slices.ContainsFunc(r.state.Load().keys, func(k access.Key) bool { return k.ID == id }) {
+	if _, ok := r.state.Load().key(id); !ok {
 		return fmt.Errorf("gateway: registry: %w: %q", ErrUnknownUser, id)
 	}
-	return r.change("key/"+id, r.tables.Keys, id, nil, func(s *state) {
+	return r.changeKey(id, storedKey{Deleted: true}, func(s *state) {
 		s.keys = slices.DeleteFunc(s.keys, func(o access.Key) bool { return o.ID == id })
 	})
+}
+
+// storedKey is a key in its table: made at run time, or what became at run time
+// of one that the configuration declares.
+type storedKey struct {
+	access.Key
+	// Base is the fingerprint of the declared key when it was changed: the
+	// change holds until the file says something new.
+	Base    string `json:"base,omitempty"`
+	Deleted bool   `json:"deleted,omitempty"` // with Base only
+}
+
+// fingerprint tells a declared key from what the file may say another time.
+func fingerprint(k access.Key) string {
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return "" // texts, numbers and times always have a form
+	}
+	return access.HashKey(string(raw))[:16]
+}
+
+// changeKey stores sk under id, then edits the state.
+func (r *Registry) changeKey(id string, sk storedKey, apply func(*state)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.IndexFunc(r.declared.Keys, func(k access.Key) bool { return k.ID == id }); i >= 0 {
+		sk.Base = fingerprint(r.declared.Keys[i])
+	}
+	var raw []byte
+	if !sk.Deleted || sk.Base != "" {
+		var err error
+		if raw, err = json.Marshal(sk); err != nil {
+			return fmt.Errorf("gateway: registry: key %s: %w", id, err)
+		}
+	}
+	if err := r.tables.Keys.Write(map[string][]byte{id: raw}); err != nil {
+		return fmt.Errorf("gateway: registry: key %s: %w", id, err)
+	}
+	s := r.state.Load().copy()
+	apply(s)
+	r.publish(s)
+	return nil
 }
 
 // PutDevice makes or replaces a device, grants included.
@@ -76,10 +120,17 @@ func (r *Registry) PutDevice(d *Device) error {
 		return err
 	}
 	now := r.clock.Now().Wall.Truncate(time.Microsecond)
-	if old, ok := r.state.Load().devices[d.ID]; ok {
+	st := r.state.Load()
+	if old, ok := st.devices[d.ID]; ok {
 		d.Created = old.Created
+		if d.Feed == 0 {
+			d.Feed = old.Feed
+		}
 	} else {
 		d.Created = now
+		if d.Feed == 0 || st.feeds[d.Feed] != nil {
+			d.Feed = st.freeFeed(d.ID)
+		}
 	}
 	d.Modified, d.Declared = now, false
 	return r.putDevice(d)

@@ -19,6 +19,14 @@ type storedDevice struct {
 	// by "" (device), "s/ID" and "a/ID": a name changed at run time holds until
 	// the file says something new.
 	Base map[string]string `json:"base,omitempty"`
+	// Visible is whether a declared device is public since it was changed at run
+	// time; it holds in the same way.
+	Visible *visible `json:"visible,omitempty"`
+}
+
+type visible struct {
+	Public bool `json:"public"`
+	Base   bool `json:"base"` // as the configuration had it then
 }
 
 // applyTo lays the changes made at run time over a declared device.
@@ -28,6 +36,9 @@ func (sd *storedDevice) applyTo(d *Device) {
 	}
 	if sd.Meta != nil {
 		d.Meta = sd.Meta
+	}
+	if v := sd.Visible; v != nil && v.Base == d.Grants.Public {
+		d.Grants.Public = v.Public
 	}
 	d.Created, d.Modified = sd.Created, sd.Modified
 	if d.Feed == 0 {
@@ -109,6 +120,9 @@ func (r *Registry) createDevice(st *state, req ChangeRequest, owner string, now 
 	d.Grants = access.Grants{Owner: owner, Public: d.Grants.Public}
 	d.Declared = false
 	d.Created, d.Modified = now, now
+	if d.Feed == 0 || st.feeds[d.Feed] != nil {
+		d.Feed = st.freeFeed(d.ID) // stored, so that it stays whoever else comes
+	}
 	return d, true, r.putDevice(d)
 }
 
@@ -205,9 +219,6 @@ func edit(d *Device, req ChangeRequest, declared func(device, sensor, actuator s
 		changed, err = mergeMeta(meta, req.Meta)
 		return changed, false, err
 	case SetPublic:
-		if declared(req.Device, "", "") && d.Grants.Public != req.Public {
-			return false, false, ErrDeclared
-		}
 		changed = d.Grants.Public != req.Public
 		d.Grants.Public = req.Public
 		return changed, false, nil
@@ -306,7 +317,10 @@ func (r *Registry) putDevice(d *Device) error {
 	sd := storedDevice{Device: *d}
 	if decl := r.declaredDevice(d.ID); decl != nil {
 		sd.Overlay = true
-		sd.Grants = access.Grants{} // the file has the only word on rights
+		sd.Grants = access.Grants{} // the file has the only word on who has which right
+		if d.Grants.Public != decl.Grants.Public {
+			sd.Visible = &visible{Public: d.Grants.Public, Base: decl.Grants.Public}
+		}
 		sd.Base = map[string]string{"": decl.Name}
 		for _, s := range decl.Sensors {
 			sd.Base["s/"+s.ID] = s.Name

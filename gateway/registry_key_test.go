@@ -244,10 +244,147 @@ func TestSetPublic(t *testing.T) {
 	if err := f.hub.Change(&Batch{From: ann}, open); err != nil || !f.reg.Can(bob, access.View, "New") {
 		t.Error("ann could not open it:", err)
 	}
-	if err := f.hub.Change(&Batch{From: access.System}, ChangeRequest{Op: SetPublic, Device: "Anns", Public: true}); !errors.Is(err, ErrDeclared) {
+	// Of a declared device it holds until the file says something new.
+	if err := f.hub.Change(&Batch{From: ann}, ChangeRequest{Op: SetPublic, Device: "Anns", Public: true}); err != nil || !f.reg.Can(bob, access.View, "Anns") {
 		t.Error("a declared device:", err)
 	}
-	if err := f.hub.Change(&Batch{From: access.System}, ChangeRequest{Op: SetPublic, Device: "Open", Public: true}); err != nil {
-		t.Error("as it is declared:", err)
+	again := func(public bool) *Registry {
+		d := declared()
+		d.Devices[1].Grants.Public = public
+		reg, err := NewRegistry(f.tables, openGate{}, f.clock, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reg
+	}
+	if !again(false).Can(bob, access.View, "Anns") {
+		t.Error("it does not outlive a restart")
+	}
+	if !again(true).Can(bob, access.View, "Anns") {
+		t.Error("the file and the change agree, and yet")
+	}
+	if err := f.hub.Change(&Batch{From: ann}, ChangeRequest{Op: SetPublic, Device: "Anns"}); err != nil || f.reg.Can(bob, access.View, "Anns") || again(false).Can(bob, access.View, "Anns") {
+		t.Error("it cannot be taken back:", err)
+	}
+}
+
+// TestDeclaredKeyChangedAtRunTime: a change of a declared key holds over
+// restarts until the file says something new about it.
+func TestDeclaredKeyChangedAtRunTime(t *testing.T) {
+	k := access.Key{ID: "k", Owner: "ann", Label: "first", Permissions: everything}
+	f, declare := keyed(t, k)
+	login := func(text string) error {
+		_, err := f.reg.Login(context.Background(), "192.0.2.1:1", text, nil, false)
+		return err
+	}
+	changed := k
+	changed.Hash, changed.Label = access.HashKey("regenerated"), "second"
+	if err := f.reg.PutKey(changed); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := login("the text of k"); !errors.Is(err, access.ErrBadCredentials) {
+			t.Error("the old text:", err)
+		}
+		if err := login("regenerated"); err != nil {
+			t.Error("the new text:", err)
+		}
+		declare(k) // as with a reload
+	}
+	if err := f.reg.DeleteKey("k"); err != nil {
+		t.Fatal(err)
+	}
+	declare(k)
+	for _, text := range []string{"the text of k", "regenerated"} {
+		if err := login(text); !errors.Is(err, access.ErrBadCredentials) {
+			t.Errorf("a deleted key, %s: %v", text, err)
+		}
+	}
+	k.Label = "edited in the file"
+	declare(k)
+	if err := login("the text of k"); err != nil {
+		t.Error("the file has a new word:", err)
+	}
+	declare()
+	if len(f.reg.Keys()) != 0 {
+		t.Errorf("%+v", f.reg.Keys())
+	}
+}
+
+// TestFeedNumbersStay: a number is given once, whoever comes later.
+func TestFeedNumbersStay(t *testing.T) {
+	f := newFixture(t, declared())
+	d, _, err := f.reg.Apply(ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "victim"}}, "ann")
+	if err != nil || d.Feed == 0 {
+		t.Fatal(d, err)
+	}
+	n := feedNumber("victim")
+	if d.Feed != n {
+		t.Fatalf("feed %d, want %d", d.Feed, n)
+	}
+	// One whose number would be the same and whose id comes first.
+	if err := f.reg.PutDevice(&Device{ID: "attacker", Feed: n}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got, _ := f.reg.Feed(n); got.ID != "victim" {
+			t.Errorf("feed %d is %s now", n, got.ID)
+		}
+		if got, _ := f.reg.Device("attacker"); got.Feed == n || got.Feed == 0 {
+			t.Errorf("the other one has %d", got.Feed)
+		}
+		if err := f.reg.Declare(declared()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What the file says goes first.
+	with := declared()
+	with.Devices[1].Feed = n
+	if err := f.reg.Declare(with); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := f.reg.Feed(n); got.ID != "Anns" {
+		t.Errorf("feed %d is %s", n, got.ID)
+	}
+	if got, _ := f.reg.Device("victim"); got.Feed == n {
+		t.Error("two devices have one number")
+	}
+}
+
+// TestRestoreAfterNamesakes: values of a deleted sensor are not those of the
+// next one of its id, and a back-dated record is not the present.
+func TestRestoreAfterNamesakes(t *testing.T) {
+	f := newFixture(t, declared())
+	at := f.clock.s.Wall
+	value := func(channel, v string, at time.Time) Record {
+		return Record{Kind: KindSensor, Device: "Open", Channel: channel, Value: json.RawMessage(v), At: at, Stamp: Stamp{Wall: at, Quality: ClockSynced}}
+	}
+	newest := value("TC1", "2", at)
+	log := []Record{ // newest first
+		value("TC1", "1", at.Add(-time.Hour)), newest,
+		{Kind: KindErase, Device: "Anns", Channel: "TC1", Value: json.RawMessage("{}")},
+		{Kind: KindSensor, Device: "Anns", Channel: "TC1", Value: json.RawMessage("3"), At: at},
+	}
+	err := f.hub.Restore(func(fn func(Record) bool) error {
+		for _, r := range log {
+			if !fn(r) {
+				break
+			}
+		}
+		return nil
+	}, func(_ context.Context, q HistoryQuery, fn func(Record) error) error {
+		if !q.Backward || q.Limit != 1 || q.Device != "Open" || !q.From.Equal(at.Add(-time.Hour)) {
+			t.Errorf("%+v", q)
+		}
+		return fn(newest)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := f.hub.Current("Open", "TC1", KindSensor); !ok || string(r.Value) != "2" {
+		t.Errorf("the present value is %s", r.Value)
+	}
+	if r, ok := f.hub.Current("Anns", "TC1", KindSensor); ok {
+		t.Errorf("a namesake's value %s", r.Value)
 	}
 }

@@ -77,7 +77,7 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 		Registry: g.registry, Log: g.records, Clock: clock, Forms: forms{}, Forward: forwarder{g},
 		Logger: log.With("part", "hub"), AcknowledgeWithoutDisk: cfg.Store.Acknowledge,
 	})
-	if err := g.hub.Restore(g.records.Backward); err != nil {
+	if err := g.hub.Restore(g.records.Backward, g.records.History); err != nil {
 		log.Warn("the present values could not be read from the log", "error", err)
 	}
 	if err := g.openAPI(); err != nil {

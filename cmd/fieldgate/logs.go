@@ -74,8 +74,9 @@ type history struct{ *gatewayd }
 
 // Values implements web.History.
 func (h history) Values(ctx context.Context, q web.HistoryQuery, fn func(gateway.Record) error) error {
-	// An earlier device of the same id may have been somebody else's.
-	if d, ok := h.registry.Device(q.Device); ok && !d.Declared {
+	// An earlier device of the same id may have been somebody else's. Sensors
+	// leave no history when they are deleted, actuators do.
+	if d, ok := h.registry.Device(q.Device); ok && !d.Declared && q.Kind == gateway.KindActuator {
 		q.Born = d.Created
 	}
 	return h.records.History(ctx, q, fn)

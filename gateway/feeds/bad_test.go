@@ -74,7 +74,6 @@ func TestBadInputIsRefusedLoggedAndStoresNothing(t *testing.T) {
 		{name: "invalid UTF-8", target: "/v2/feeds/504.csv", body: "0,\xff\xfe", status: 400},
 		{name: "nested entities", target: "/v2/feeds/504.xml", body: entities, status: 400},
 		{name: "over the limit", target: "/v2/feeds/504.xml", body: strings.Repeat("<a>", xively.MaxBody/3+1), status: 413, is: gateway.ErrTooLarge},
-		{name: "private of a declared feed", target: "/v2/feeds/504.json", body: `{"private":"false","datastreams":[{"id":"0","current_value":"1"}]}`,
 			status: 403, is: gateway.ErrDeclared},
 		{name: "deleting a declared feed", method: "DELETE", target: "/v2/feeds/504", status: 403, is: gateway.ErrDeclared},
 		{name: "deleting a declared datastream", method: "DELETE", target: "/v2/feeds/504/datastreams/0", status: 403, is: gateway.ErrDeclared},

@@ -88,7 +88,7 @@ func (a *API) points(ctx context.Context, snap *snapshot, sensor string, w xivel
 }
 
 func (a *API) query(snap *snapshot, sensor string) gateway.HistoryQuery {
-	return gateway.HistoryQuery{Kind: gateway.KindSensor, Device: snap.device.ID, Channel: sensor, Born: snap.device.Created}
+	return gateway.HistoryQuery{Kind: gateway.KindSensor, Device: snap.device.ID, Channel: sensor}
 }
 
 func point(r *gateway.Record) xively.Datapoint {

@@ -84,9 +84,6 @@ func (p *plan) feed(snap *snapshot, w *xively.FeedWrite, now time.Time) error {
 		p.changes = append(p.changes, gateway.ChangeRequest{Op: gateway.SetName, Device: d.ID, Name: *w.Title})
 	}
 	if w.Private != nil && *w.Private == d.Grants.Public {
-		if d.Declared {
-			return gateway.ErrDeclared
-		}
 		p.changes = append(p.changes, gateway.ChangeRequest{Op: gateway.SetPublic, Device: d.ID, Public: !*w.Private})
 	}
 	m := snap.meta.merged(w)
