@@ -340,7 +340,7 @@ func TestXivelyRequestLog(t *testing.T) {
 	g := startXively(t, "")
 	live := subscribe(t, g.mqtt, "-u", "boss", "-P", "password", "-t", "gateways/gw-x/requests")
 	stranger := subscribe(t, g.mqtt, "-u", "ann", "-P", "password", "-t", "gateways/gw-x/#", "-t", "devices/#")
-	mustPublish(t, g.mqtt, "-i", "node-7", "-u", readKey, "-t", "/v2/feeds/504.csv", "-m", "0,1")
+	mustPublish(t, g.mqtt, "-i", "node-7", "-q", "1", "-u", readKey, "-t", "/v2/feeds/504.csv", "-m", "0,1")
 	mustAsk(t, g, "PUT", "/v2/feeds/504.json?key="+deviceKey, "", "{", 400)
 	mustAsk(t, g, "GET", "/v2/keys/"+readKey+".json", masterKey, "", 200)
 	first, second := live.message(), live.message()
