@@ -19,15 +19,16 @@ const testKey = "CeWzga5HEYyfXkqBEWbmSAKRrNdNiVkPOyoSDoHt"
 
 // testAPI answers requests as it is told and remembers them.
 type testAPI struct {
-	mu      sync.Mutex
-	calls   []apiCall
-	asked   []apiCall                 // subscriptions
-	refuse  func(topic string) error  // nil: nothing
-	deny    func(filter string) error // nil: nothing
-	hold    bool                      // publishes are answered by letGo
-	held    []func()
-	active  []*apiWatch
-	arrived chan struct{}
+	mu            sync.Mutex
+	calls         []apiCall
+	asked         []apiCall                    // subscriptions
+	refuse        func(topic string) error     // nil: nothing
+	deny          func(filter string) error    // nil: nothing
+	refuseMessage func(*gateway.Message) error // nil: nothing
+	hold          bool                         // publishes are answered by letGo
+	held          []func()
+	active        []*apiWatch
+	arrived       chan struct{}
 }
 
 type apiCall struct {
@@ -67,6 +68,9 @@ func (a *testAPI) Publish(p gateway.Peer, m *gateway.Message, done func(error)) 
 	var err error
 	if a.refuse != nil {
 		err = a.refuse(m.Topic)
+	}
+	if a.refuseMessage != nil {
+		err = a.refuseMessage(m)
 	}
 	if a.hold {
 		a.held = append(a.held, func() { done(err) })

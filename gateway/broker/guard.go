@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -39,6 +38,7 @@ type conn struct {
 	established atomic.Bool   // CONNACK has been sent: DISCONNECT may be
 	idle        time.Duration // 1.5 times the keep alive; 0 is no limit
 	packet      []byte        // memory of the packet that is being read
+	cut         bool          // it is a publish to the API without its end, see readLong
 	ahead       []byte        // what mochi has not taken yet
 
 	// The writing side, see guardwrite.go.
@@ -206,13 +206,13 @@ func shortPacket(header, code byte, reason string) []byte {
 	return append(out, reason...)
 }
 
-// readPacket reads one packet of at most limit bytes into c.packet. Memory is
-// taken as bytes arrive, never by what a header announces.
+// readPacket reads one packet into c.packet, of which it takes limit bytes at
+// most. Memory is taken as bytes arrive, never by what a header announces.
 func (c *conn) readPacket(limit int) (header byte, body []byte, err error) {
 	if cap(c.packet) > keepBuffer {
 		c.packet = nil
 	}
-	c.packet = c.packet[:0]
+	c.packet, c.cut = c.packet[:0], false
 	header, err = c.in.ReadByte()
 	if err != nil {
 		return 0, nil, err
@@ -238,21 +238,10 @@ func (c *conn) readPacket(limit int) (header byte, body []byte, err error) {
 	}
 	head := len(c.packet)
 	if head+length > limit {
-		return 0, nil, violation(codeTooLarge, "packet of %d bytes, at most %d", head+length, limit)
+		return c.readLong(header, length, limit)
 	}
-	for left := length; left > 0; {
-		n := min(left, readChunk)
-		at := len(c.packet)
-		if cap(c.packet)-at < n {
-			grown := make([]byte, at, min(head+length, max(2*cap(c.packet), at+n)))
-			copy(grown, c.packet)
-			c.packet = grown
-		}
-		c.packet = c.packet[:at+n]
-		if _, err := io.ReadFull(c.in, c.packet[at:]); err != nil {
-			return 0, nil, err
-		}
-		left -= n
+	if err := c.fill(head + length); err != nil {
+		return 0, nil, err
 	}
 	return header, c.packet[head:], nil
 }

@@ -44,6 +44,9 @@ func (c *conn) publish(pk *packets.Packet) error {
 		msg: gateway.Message{Topic: strings.Clone(pk.TopicName), Payload: pk.Payload, QoS: t.qos,
 			Retain: pk.FixedHeader.Retain, Client: c.sess.key},
 	}
+	if c.cut {
+		p.msg.Payload = overlong(pk.Payload)
+	}
 	if c.version == 5 {
 		p.msg.Props = c.b.travelling(&pk.Properties)
 	}
