@@ -39,6 +39,21 @@ func parseTags(s string) []string {
 	return sortTags(tags)
 }
 
+// listTags reads tags that stand in a list, where one entry is one tag: quotes
+// around it are dropped, a comma in it stays, so that what was read can be
+// written back.
+func listTags(list []string) []string {
+	tags := make([]string, len(list))
+	for i, t := range list {
+		t = strings.TrimSpace(t)
+		for len(t) >= 2 && (t[0] == '"' || t[0] == '\'') && t[len(t)-1] == t[0] {
+			t = strings.TrimSpace(t[1 : len(t)-1])
+		}
+		tags[i] = t
+	}
+	return sortTags(tags)
+}
+
 // sortTags gives tags without the white space around them, blank ones and
 // repetitions, sorted case-insensitively. It is never nil and shares no memory
 // with tags.

@@ -250,3 +250,14 @@ func FuzzTags(f *testing.F) {
 		}
 	})
 }
+
+// TestListTags: an entry of a list is one tag, whatever it is quoted with.
+func TestListTags(t *testing.T) {
+	for in, want := range map[string]string{
+		`"tennis, later"`: "tennis, later", `'q'`: "q", `""a""`: "a", ` "b" `: "b", "a,b": "a,b", `a'b`: `a'b`, `"`: `"`, `'"c"'`: "c",
+	} {
+		if got := listTags([]string{"", in, in}); !reflect.DeepEqual(got, []string{want}) {
+			t.Errorf("%s: %q", in, got)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (r *jsonReader) tags(field string, n *jsonNode) *[]string {
 	switch {
 	case n.empty():
 	case n.kind == jsonArray:
-		tags = sortTags(r.texts(field, n))
+		tags = listTags(r.texts(field, n))
 	case n.scalar():
 		tags = parseTags(n.text)
 	default:

@@ -8,6 +8,10 @@ import (
 // activationShown is how much of an activation code a log shows, in bytes.
 const activationShown = 8
 
+// surelyKey is the length in bytes from which a level is hidden wherever it
+// stands.
+const surelyKey = 32
+
 // MaskPath is path without the text of an API key in it, for logs: what stands
 // in the place of a key goes through name. That is the level after "keys", the
 // one in front of the version if path is a whole topic, and a parameter that
@@ -37,11 +41,28 @@ func MaskPath(path string, name func(key string) string) string {
 			}
 		}
 	}
+	for j := i + 1; j < len(levels); j++ {
+		// A key where none belongs. No id of that length and kind is worth a leak.
+		if text, ext := cutExt(levels[j]); len(text) >= surelyKey && keyText(text) {
+			levels[j] = name(text) + ext
+		}
+	}
 	path = strings.Join(levels, "/")
 	if asked {
 		path += "?" + maskQuery(query, name)
 	}
 	return path
+}
+
+// keyText reports whether s has the characters of a key only.
+func keyText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // maybeKey reports whether the level of a topic in front of a version can be

@@ -52,6 +52,9 @@ func ParsePath(path, query string) (Path, error) {
 	if err := p.resource(levels[1:]); err != nil {
 		return Path{}, err
 	}
+	if !p.Extension && p.Resource >= ResourceProducts {
+		p.Format = JSON // products, their devices and activation have no XML
+	}
 	var err error
 	if p.Query, err = parseQuery(query); err != nil {
 		return Path{}, err

@@ -17,8 +17,10 @@ const maxKey = 128
 //	["/"] [KEY "/"] VERSION "/" RESOURCE ["?" QUERY]
 //
 // Ok is false if it is none of the API's: its path must go on with the name of
-// a resource, and a key in front must not be the first level of another kind of
-// topic ("devices", "gateways", "$..."). A wildcard makes it none of the API's.
+// a resource, unless there is a slash and no key in front, or what is in front
+// looks like a key and like nothing else; and a key must not be the first level
+// of another kind of topic ("devices", "gateways", "$..."). A wildcard makes it
+// none of the API's.
 // VERSION is "v" with one or two digits, so that a request for a version that
 // there is not is refused (by ParsePath) and logged, not taken for another kind
 // of topic. It allocates nothing for other topics.
@@ -27,9 +29,11 @@ func SplitTopic(topic string) (t Topic, ok bool) {
 	if strings.HasPrefix(topic, "/") {
 		from = 1
 	}
-	if !atVersion(topic[from:]) {
+	// What follows a version need not be known where nothing but a request looks
+	// like that: a misspelt one is to be answered, and noted, as one.
+	if !atVersion(topic[from:], from == 1) {
 		i := strings.IndexByte(topic[from:], '/')
-		if i < 0 || !atVersion(topic[from+i+1:]) {
+		if i < 0 || !atVersion(topic[from+i+1:], i >= likeKey) {
 			return Topic{}, false
 		}
 		if t.Key, ok = topicKey(topic[from : from+i]); !ok {
@@ -47,11 +51,19 @@ func SplitTopic(topic string) (t Topic, ok bool) {
 	return t, true
 }
 
-// atVersion reports whether s goes on with a version and a resource.
-func atVersion(s string) bool {
+// likeKey is the length in bytes from which a level looks like a key and like
+// nothing else.
+const likeKey = 20
+
+// atVersion reports whether s goes on with a version and a resource, or with a
+// version and anything.
+func atVersion(s string, anything bool) bool {
 	level, rest, _ := strings.Cut(s, "/")
 	if !versionLevel(level) {
 		return false
+	}
+	if anything {
+		return true
 	}
 	for _, root := range roots {
 		if after, ok := strings.CutPrefix(rest, root); ok {
@@ -89,11 +101,8 @@ func topicKey(level string) (key string, ok bool) {
 	if key == "" || len(key) > maxKey || key == "devices" || key == "gateways" {
 		return "", false
 	}
-	for i := 0; i < len(key); i++ {
-		c := key[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return "", false
-		}
+	if !keyText(key) {
+		return "", false
 	}
 	return key, true
 }

@@ -26,6 +26,9 @@ func TestSplitTopic(t *testing.T) {
 		{"/v2/devices/CODE/activate.csv", Topic{Path: "/v2/devices/CODE/activate.csv"}},
 		{"/v2/feeds/504/datastreams/a%2Bb", Topic{Path: "/v2/feeds/504/datastreams/a%2Bb"}},
 		{"/v3/feeds/504.json", Topic{Path: "/v3/feeds/504.json"}},
+		{"/v2", Topic{Path: "/v2"}}, {"/v2/", Topic{Path: "/v2/"}}, {"/v2//feeds", Topic{Path: "/v2//feeds"}},
+		{"/v2/feed/504.csv", Topic{Path: "/v2/feed/504.csv"}}, {"/v22/x", Topic{Path: "/v22/x"}},
+		{key[:20] + "/v2/feed/504.csv", Topic{Key: key[:20], Path: "/v2/feed/504.csv"}},
 		{"v2/v2/feeds", Topic{Key: "v2", Path: "/v2/feeds"}},
 		{key + "/v2/feeds", Topic{Key: key, Path: "/v2/feeds"}},
 		{"/v2/feeds" + strings.Repeat("/x", 200), Topic{Path: "/v2/feeds" + strings.Repeat("/x", 200)}},
@@ -35,7 +38,7 @@ func TestSplitTopic(t *testing.T) {
 		}
 	}
 	for _, topic := range []string{
-		"", "/", "//", "v2", "/v2/", "/v2", "/v2/other", "/v2/feedsx", "/v2/feeds+", "/v2//feeds", "//v2/feeds",
+		"", "/", "//", "v2", "v2/other", "v2/feedsx", "KEY/v2/other", "/v2/feeds+", "//v2/feeds",
 		"/v2/feeds/+", "/v2/feeds/#", "+/v2/feeds", "/v2/feeds/504?a=+", "#", "+",
 		"devices/v2/feeds/504", "gateways/v2/feeds", "$SYS/v2/feeds", "$share/v2/feeds", "%64evices/v2/feeds",
 		"KEY/x/v2/feeds", "/x/KEY/v2/feeds", "a b/v2/feeds", "a%2Fb/v2/feeds", "a%zz/v2/feeds", "ü/v2/feeds",

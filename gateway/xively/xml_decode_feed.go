@@ -145,7 +145,7 @@ func (r *xmlReader) tag(to **[]string) error {
 // sortXMLTags: an element holds one tag, commas and all.
 func sortXMLTags(tags *[]string) {
 	if tags != nil {
-		*tags = sortTags(*tags)
+		*tags = listTags(*tags)
 	}
 }
 
