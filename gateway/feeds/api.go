@@ -47,8 +47,8 @@ type Stats struct {
 	Dropped       uint64            // updates that a newer one of the same feed overtook
 }
 
-// saveEvery is the least time between two writes of running extremes and
-// waypoints: they may lag behind, a card must not wear for them.
+// saveEvery is the least time between two writes of running extremes: they may
+// lag behind, a card must not wear for them.
 const saveEvery = 5 * time.Minute
 
 // New makes an API and loads its tables. The Hub must have its present values
@@ -91,7 +91,7 @@ func (a *API) Run(ctx context.Context) error {
 		}
 	}
 	wg.Wait()
-	return a.save()
+	return a.saveAll(true)
 }
 
 // saveUntil saves now and then until ctx ends.

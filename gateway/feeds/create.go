@@ -62,9 +62,6 @@ func (a *API) make(c *call, owner string, w *xively.FeedWrite, product, serial s
 	if !ok {
 		return nil, fmt.Errorf("%w: %q was deleted at once", gateway.ErrUnknownDevice, b.Changed)
 	}
-	if at := waypoint(nil, m.Location, a.cfg.Clock.Now().Wall); at != nil {
-		a.addWaypoint(made.ID, *at)
-	}
 	return made, nil
 }
 
@@ -97,8 +94,11 @@ func (a *API) createFeed(c *call) {
 	d, err := a.make(c, c.subject.User, &w, "", "", j)
 	if err == nil {
 		feed = d.Feed
-		p := &plan{device: d.ID}
+		p := &plan{device: d.ID, waypoint: waypoint(nil, feedMeta{}.merged(&w).Location, a.cfg.Clock.Now().Wall)}
 		p.values(&w)
+		if p.waypoint != nil {
+			a.addWaypoint(d.ID, *p.waypoint)
+		}
 		err = a.submit(c, p, j)
 	}
 	j.part(err)

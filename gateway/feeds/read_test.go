@@ -290,7 +290,7 @@ func TestRunSavesAtTheEnd(t *testing.T) {
 	if err := <-over; err != nil {
 		t.Fatal(err)
 	}
-	if got := r.feeds.get("Hut"); got != `{"extremes":{"0":[5,5]}}` {
+	if got := r.feeds.get("Hut"); got != `{"extremes":{"0":[5,5]},"saved":"2026-11-22T10:00:00Z"}` {
 		t.Errorf("saved %s", got)
 	}
 }

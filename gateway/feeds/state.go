@@ -35,6 +35,7 @@ type feed struct {
 	waypoints []xively.Waypoint
 	version   uint64 // of states.updates, the last one of this feed
 	unsaved   bool   // extremes or waypoints changed since they were written
+	owed      bool   // so did what a client itself set of them, see keep
 	saved     savedFeed
 	snap      *snapshot // of all this; nil after a change
 }
@@ -44,7 +45,8 @@ type present struct {
 	text     string
 	at       time.Time // zero: it never had a value
 	min, max float64
-	ranged   bool // min and max are known
+	ranged   bool      // min and max are known
+	set      time.Time // when a client set them; zero: never
 }
 
 var nothing = &present{}
@@ -136,11 +138,9 @@ func (a *API) sync(f *feed, device string) bool {
 		values[i] = nothing
 		r, ok := a.cfg.Hub.Current(device, st.sensor, gateway.KindSensor)
 		if old == nil { // as after a start
-			if e, ok := f.saved.Extremes[st.sensor]; ok {
-				values[i] = &present{min: e[0], max: e[1], ranged: true}
-			}
+			values[i] = f.saved.present(st.sensor, a.cfg.Clock.Now().Wall)
 			if ok {
-				values[i] = values[i].after(&r)
+				values[i] = values[i].restored(&r)
 			}
 		} else if j, was := old.index[st.sensor]; was && (ok || f.values[j].at.IsZero()) {
 			values[i] = f.values[j] // else the Hub forgot it: another sensor has its id now

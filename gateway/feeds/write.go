@@ -182,9 +182,15 @@ func (a *API) change(c *call, req gateway.ChangeRequest, j *join) error {
 	return nil
 }
 
-// submit records the values of p.
+// submit records the values of p, and its extremes and waypoint before them.
 func (a *API) submit(c *call, p *plan, j *join) error {
 	reset := a.setExtremes(p.device, p.extremes)
+	if len(p.extremes) > 0 || p.waypoint != nil {
+		if err := a.keep(p.device); err != nil {
+			a.tell(p.device, reset)
+			return err
+		}
+	}
 	if len(p.readings) == 0 {
 		if len(p.changes) > 0 || len(reset) > 0 {
 			a.tell(p.device, reset)

@@ -205,6 +205,7 @@ func TestExtremesRunAndAreWritable(t *testing.T) {
 		if got := of(); got != want {
 			t.Errorf("after %s: %s, want %s", what, got, want)
 		}
+		r.clock.Advance(time.Second)
 	}
 	step("nothing", "nullnull")
 	r.put("/v2/feeds/504/datastreams/0.csv", "red")
@@ -236,7 +237,7 @@ func TestExtremesAreWrittenSeldom(t *testing.T) {
 	for i := range 20 {
 		r.value("Hut", "0", fmt.Sprint(i), time.Time{})
 	}
-	r.put("/v2/feeds/504/datastreams/0.json", `{"max_value":"20"}`)
+	r.put("/v2/feeds/504/datastreams/0.csv", "20")
 	if r.feeds.writes != 0 {
 		t.Errorf("%d writes", r.feeds.writes)
 	}
@@ -250,7 +251,7 @@ func TestExtremesAreWrittenSeldom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := r.feeds.get("Hut"); got != `{"extremes":{"0":[0,20]}}` || r.feeds.writes != 1 {
+	if got := r.feeds.get("Hut"); got != `{"extremes":{"0":[0,20]},"saved":"2026-11-22T10:00:00Z"}` || r.feeds.writes != 1 {
 		t.Errorf("saved %s in %d writes", got, r.feeds.writes)
 	}
 }
