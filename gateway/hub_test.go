@@ -103,7 +103,7 @@ type openGate struct{}
 
 func (openGate) Check(context.Context, string, string, []byte, string, bool) error { return nil }
 
-func (openGate) Token(_ string, known bool) error {
+func (openGate) Token(_, _ string, known bool) error {
 	if !known {
 		return access.ErrBadCredentials
 	}

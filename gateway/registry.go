@@ -39,7 +39,7 @@ type Gate interface {
 	// false if there is no such user; the check must take as long.
 	Check(ctx context.Context, addr, name string, password []byte, hash string, known bool) error
 	// Token counts an API key that came from addr: known or guessed.
-	Token(addr string, known bool) error
+	Token(addr, key string, known bool) error
 }
 
 // Declared is what the configuration says.

@@ -28,13 +28,13 @@ func (r *Registry) KeyLogin(addr, key string) (access.Subject, error) {
 	st := r.state.Load()
 	id, ok := st.keyIDs[access.HashKey(key)]
 	if !ok {
-		return access.Subject{}, r.gate.Token(addr, false)
+		return access.Subject{}, r.gate.Token(addr, key, false)
 	}
 	k, ok := r.liveKey(st, id)
 	if !ok {
 		return access.Subject{}, access.ErrBadCredentials
 	}
-	if err := r.gate.Token(addr, true); err != nil {
+	if err := r.gate.Token(addr, key, true); err != nil {
 		return access.Subject{}, err
 	}
 	return access.Subject{User: k.Owner, Key: k.ID}, nil

@@ -101,6 +101,7 @@ type Gate struct {
 	mu       sync.Mutex
 	limiter  *limiter
 	verdicts *lru[[32]byte, time.Duration] // until when a login needs no hashing
+	tokens   *lru[[32]byte, tokenMark]     // API keys by address
 	dummy    argonHash                     // what is computed for unknown names
 	stats    GateStats
 }
@@ -127,6 +128,7 @@ func NewGate(opts GateOptions) *Gate {
 		start:    opts.Now(),
 		slots:    newSlots(opts.Parallel),
 		verdicts: newLRU[[32]byte, time.Duration](opts.Verdicts, nil),
+		tokens:   newLRU[[32]byte, tokenMark](opts.Entries, nil),
 		dummy: argonHash{memory: hashMemory, passes: hashPasses, threads: hashThreads,
 			salt: make([]byte, saltBytes), sum: make([]byte, hashBytes)},
 	}
@@ -158,32 +160,47 @@ func (g *Gate) Check(ctx context.Context, addr, name string, password []byte, ha
 	return err
 }
 
-// Token is Check for an API key, which is compared without hashing: it counts
-// one that nobody has as a failed login, and refuses an address that is blocked.
-// A key that is known is let in at once, unless its address is blocked.
-func (g *Gate) Token(addr string, known bool) error {
+// Token is Check for an API key, which is compared without hashing a password:
+// it counts one that nobody has as a failed login, and refuses an address that
+// is blocked. The same wrong key again, as from a device that nobody told of its
+// new one, is no further guess; and a key that was right from that address a
+// while ago is let in though others there have failed since.
+func (g *Gate) Token(addr, key string, known bool) error {
 	addr = AddressKey(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	switch {
-	case g.limiter.blocked(addr, now):
+	mark := g.mac("token", addr, []byte(key))
+	seen := g.tokens.get(mark)
+	fresh := seen != nil && now < seen.until
+	if g.limiter.blocked(addr, now) && !(known && fresh && seen.good) {
 		g.stats.Throttled++
 		return ErrThrottled
-	case known:
+	}
+	if known {
 		g.stats.OK++
+		*g.tokens.add(mark) = tokenMark{good: true, until: now + g.opts.VerdictTime}
 		return nil
 	}
 	g.stats.Failed++
-	var token nameKey
-	whole := g.mac("token", addr, nil) // keys have no names that could be slowed down
-	copy(token[:], whole[:])
-	if _, err := g.limiter.enter(addr, token, now); err != nil {
+	if fresh && !seen.good {
+		return ErrBadCredentials
+	}
+	*g.tokens.add(mark) = tokenMark{until: now + g.opts.VerdictTime}
+	var name nameKey
+	copy(name[:], mark[:]) // keys have no names that could be slowed down
+	if _, err := g.limiter.enter(addr, name, now); err != nil {
 		return err
 	}
-	g.limiter.fail(addr, token, now)
+	g.limiter.fail(addr, name, now)
 	g.limiter.leave(addr)
 	return ErrBadCredentials
+}
+
+// tokenMark is what came of an API key from an address.
+type tokenMark struct {
+	good  bool
+	until time.Duration // since the gate was made
 }
 
 // Stats gives the counters.

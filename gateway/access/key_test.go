@@ -1,6 +1,7 @@
 package access
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -86,29 +87,37 @@ func TestMaster(t *testing.T) {
 	}
 }
 
-// TestToken: guessed keys block their address, and nobody else's.
+// TestToken: guessed keys block their address, and nobody else's, nor a key that
+// was good there before.
 func TestToken(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	g := NewGate(GateOptions{Now: func() time.Time { return now }})
-	if err := g.Token("192.0.2.1:1", true); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 10 {
-		if err := g.Token("192.0.2.1:1", false); err != ErrBadCredentials {
-			t.Fatal(i, err)
+	want := func(what, addr, key string, known bool, err error) {
+		t.Helper()
+		if got := g.Token(addr, key, known); got != err {
+			t.Errorf("%s: %v, want %v", what, got, err)
 		}
 	}
-	if err := g.Token("192.0.2.1:2", true); err != ErrThrottled {
-		t.Error("a blocked address was let in:", err)
+	want("a good key", "192.0.2.1:1", "good", true, nil)
+	for range 100 { // a device that nobody told of its new key
+		want("a former key", "192.0.2.1:1", "former", false, ErrBadCredentials)
 	}
-	if err := g.Token("192.0.2.2:1", true); err != nil {
-		t.Error("another address:", err)
+	want("another good key", "192.0.2.1:2", "good 2", true, nil)
+	for i := range 9 {
+		want("a guess", "192.0.2.1:1", strconv.Itoa(i), false, ErrBadCredentials)
 	}
+	want("one guess too many", "192.0.2.1:2", "x", false, ErrThrottled)
+	want("a key that was not seen there", "192.0.2.1:2", "good 3", true, ErrThrottled)
+	want("a key that was good there", "192.0.2.1:9", "good", true, nil)
+	want("another address", "192.0.2.2:1", "good 3", true, nil)
 	now = now.Add(2 * time.Minute)
-	if err := g.Token("192.0.2.1:3", true); err != nil {
-		t.Error("after the block:", err)
+	want("after the block", "192.0.2.1:3", "good 3", true, nil)
+	now = now.Add(time.Hour)
+	for i := range 10 {
+		want("a guess, later", "192.0.2.1:1", strconv.Itoa(i), false, ErrBadCredentials)
 	}
-	if s := g.Stats(); s.OK != 3 || s.Failed != 10 || s.Throttled != 1 {
+	want("a key that was good there long ago", "192.0.2.1:1", "good", true, ErrThrottled)
+	if s := g.Stats(); s.OK != 5 || s.Failed != 119 || s.Throttled != 3 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -178,7 +178,7 @@ type rigGate struct{}
 
 func (rigGate) Check(context.Context, string, string, []byte, string, bool) error { return nil }
 
-func (rigGate) Token(_ string, known bool) error {
+func (rigGate) Token(_, _ string, known bool) error {
 	if !known {
 		return access.ErrBadCredentials
 	}
