@@ -34,13 +34,17 @@ func (a *API) plan(c *call, device string, w *xively.FeedWrite, how writing) (*p
 	}
 	p := &plan{device: device}
 	err := p.feed(snap, w, a.cfg.Clock.Now().Wall)
-	made := 0
+	rights := writes{edits: len(p.changes) > 0 || err != nil}
 	if err == nil {
-		made, err = p.datastreams(snap, w, how)
+		rights.makes, err = p.datastreams(snap, w, how)
 	}
-	edits := len(p.changes) > min(made, 1) // what is made is one change
+	for _, req := range p.changes {
+		if req.Op == gateway.SetMeta && req.Sensor != "" {
+			rights.of = append(rights.of, xively.DatastreamID(req.Sensor))
+		}
+	}
 	// Who may not write is told so first, whatever else is wrong.
-	if denied := c.mayWrite(snap, w, how, edits, made > 0); denied != nil {
+	if denied := c.mayWrite(snap, w, how, rights); denied != nil {
 		return nil, denied
 	}
 	if err != nil {
@@ -50,13 +54,20 @@ func (a *API) plan(c *call, device string, w *xively.FeedWrite, how writing) (*p
 	return p, nil
 }
 
-// mayWrite decides whether the caller may write w. Edits: it changes metadata;
-// makes: it creates datastreams.
-func (c *call) mayWrite(snap *snapshot, w *xively.FeedWrite, how writing, edits, makes bool) error {
+// writes is what a write changes besides values.
+type writes struct {
+	edits bool     // metadata of the feed itself
+	of    []string // ids of the datastreams whose metadata it changes
+	makes int      // datastreams
+}
+
+// mayWrite decides whether the caller may write w, which changes what also
+// says.
+func (c *call) mayWrite(snap *snapshot, w *xively.FeedWrite, how writing, also writes) error {
 	feed := snap.device.Feed
 	_, err := c.may(access.Publish, feed, "")
 	whole := err == nil
-	if !whole && (how == creating || len(w.Datastreams) == 0 && !edits) {
+	if !whole && (how == creating || len(w.Datastreams) == 0 && !also.edits) {
 		return err
 	}
 	if !whole { // a key for some datastreams may write to these
@@ -66,11 +77,16 @@ func (c *call) mayWrite(snap *snapshot, w *xively.FeedWrite, how writing, edits,
 			}
 		}
 	}
-	if makes && c.subject.Key != "" && !whole {
+	if also.makes > 0 && c.subject.Key != "" && !whole {
 		return fmt.Errorf("%w: the key is for some datastreams only", gateway.ErrDenied)
 	}
-	if edits || makes { // a key may no more than its owner
-		if _, err := c.may(access.Manage, feed, ""); err != nil {
+	// A key may no more than its owner.
+	if also.edits || also.makes > 0 {
+		_, err := c.may(access.Manage, feed, "")
+		return err
+	}
+	for _, id := range also.of {
+		if _, err := c.may(access.Manage, feed, id); err != nil {
 			return err
 		}
 	}

@@ -112,12 +112,22 @@ func TestWhoMayWriteWhat(t *testing.T) {
 		{"stream0", "/v2/feeds/504.csv", "0,1", 200},
 		{"stream0", "/v2/feeds/504.json", `{}`, 403},
 		{"stream0", "/v2/feeds/504/datastreams/0.json", `{"current_value":"1"}`, 200},
-		{"stream0", "/v2/feeds/504/datastreams/0.json", `{"tags":["x"]}`, 403},
+		{"stream0", "/v2/feeds/504/datastreams/0.json", `{"id":"0","current_value":"7","unit":{"label":"C"},"tags":[]}`, 200},
+		{"stream0", "/v2/feeds/504.json", `{"datastreams":[{"id":"0","current_value":"7","tags":["x"]}]}`, 200},
+		{"stream0", "/v2/feeds/504.json", `{"title":"x","datastreams":[{"id":"0","tags":["x"]}]}`, 403},
+		{"stream0", "/v2/feeds/504.json", `{"datastreams":[{"id":"0","tags":["x"]},{"id":"1","tags":["x"]}]}`, 403},
+		{"bobs0", "/v2/feeds/504/datastreams/0.json", `{"current_value":"1"}`, 200},
+		{"bobs0", "/v2/feeds/504/datastreams/0.json", `{"tags":["x"]}`, 403}, // its owner may not
+		{"@bob", "/v2/feeds/504/datastreams/0.json", `{"tags":["x"]}`, 403},
 		{"stream0", "/v2/feeds/504/datastreams/1.json", `{"current_value":"1"}`, 403},
 		{"public", "/v2/feeds/505.csv", "temp,1", 200},
 	} {
 		t.Run(tc.who+" "+tc.body, func(t *testing.T) {
-			r := newRig(t)
+			r := newRig(t, func(d *gateway.Declared) {
+				k := key("bobs0", true, perm("get put", access.Resource{Feed: 504, Datastream: "0"}))
+				k.Owner = "bob"
+				d.Keys = append(d.Keys, k)
+			})
 			status := 0
 			if user, ok := strings.CutPrefix(tc.who, "@"); ok {
 				status = r.asked(user, "PUT", tc.target, tc.body)
