@@ -14,29 +14,30 @@ import (
 // subscriptions. One packet may hold a thousand of them, each of megabytes.
 const maxHeld = 8 << 20
 
-// once is a subscription that gets one message. Once that is sent it holds on
-// to nothing, although its client may stay subscribed for ever.
+// once is a subscription that gets one message. Once that is sent it does not
+// hold on to it, although its client may stay subscribed for ever.
 type once struct {
 	api     *API
 	subject access.Subject
 	push    func([]byte)
 
-	asked gateway.Request // what to ask again: there was no room for the answer; without a path if there was
+	asked gateway.Request // what to ask again; without a path: nothing
 
-	mu    sync.Mutex
-	body  []byte
-	taken bool // by start
-	over  bool
+	mu   sync.Mutex
+	body []byte // nil: to be asked for
+	over bool
 }
 
-// newOnce keeps the answer to c. If there is no room for it, it is asked for
-// again at the start: but for an activation, which happens once, all that
-// subscriptions ask for changes nothing.
+// newOnce keeps the answer to c. If there is no room for it, or the start comes
+// again, it is asked for again: but for an activation, which happens once, all
+// that subscriptions ask for changes nothing.
 func (a *API) newOnce(c *call, body []byte, push func([]byte)) *once {
 	o := &once{api: a, subject: c.subject, push: push}
-	if n := int64(len(body)); a.held.Add(n) > maxHeld && c.path.Resource != xively.ResourceActivation {
-		a.held.Add(-n)
+	if c.path.Resource != xively.ResourceActivation {
 		o.asked = c.Request
+	}
+	if n := int64(len(body)); a.held.Add(n) > maxHeld && o.asked.Path != "" {
+		a.held.Add(-n)
 	} else {
 		o.body = body
 	}
@@ -53,14 +54,15 @@ func (o *once) drop() []byte {
 
 func (o *once) start() {
 	o.mu.Lock()
-	first := !o.taken && !o.over
-	o.taken = true
-	body := o.drop()
+	over, body := o.over, o.drop()
 	o.mu.Unlock()
-	if !first {
+	switch {
+	case over:
 		return
-	}
-	if o.asked.Path != "" { // not under the lock: it may take long
+	case body != nil:
+	case o.asked.Path == "":
+		return
+	default: // not under the lock: it may take long
 		resp := o.api.askAgain(o.asked)
 		if resp.Status != http.StatusOK {
 			return

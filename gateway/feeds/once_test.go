@@ -36,16 +36,17 @@ func TestAnswersToSubscriptionsAreNotHeldForEver(t *testing.T) {
 		if i%3 == 0 {
 			cancels[i]()
 		}
-		start()
-		start()
-		if i%3 == 0 {
+		for range 1 + i%2 { // again, as after a loss
+			start()
+			if i%3 == 0 {
+				boxes[i].empty()
+				continue
+			}
+			if got := boxes[i].next(); got != want {
+				t.Fatalf("%d: got %q, want %q", i, got, want)
+			}
 			boxes[i].empty()
-			continue
 		}
-		if got := boxes[i].next(); got != want {
-			t.Fatalf("%d: got %q, want %q", i, got, want)
-		}
-		boxes[i].empty()
 		cancels[i]()
 	}
 	if n := r.api.held.Load(); n != 0 {

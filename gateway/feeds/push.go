@@ -2,6 +2,7 @@ package feeds
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -147,16 +148,24 @@ type subscription struct {
 	mu        sync.Mutex // held while push runs
 	started   bool
 	cancelled bool
-	since     uint64 // version of the feed that it got at its start
+	since     uint64 // version of the feed that it got at its last start
 }
 
 // Subscribe asks for the present state of what filter names and, where it is a
 // feed or a datastream without a history query, for each update. Nothing is
 // pushed before start is called, which pushes the present state first; nothing
-// is after cancel has returned. Push must neither block nor call start or
-// cancel, and must not change what it is given: others get the same bytes. The
-// error, one of package gateway, says that the request is denied now; start and
-// cancel are nil then.
+// is after cancel has returned. If start is called again, as after messages
+// were lost on their way, it pushes the present state again, and only newer
+// updates follow; what is no feed or datastream is asked for again, but for an
+// activation. Push must neither block nor call start or cancel, and must not
+// change what it is given: others get the same bytes.
+//
+// The error, one of package gateway, says that the request is denied now. Start
+// and cancel are nil then, unless the denial may end while the client waits: of
+// a feed that the subject, an account or a key that is good, may not see now,
+// or of a datastream that its feed has not now. Such a subscription is an open
+// one. Rights are looked at with each update, so that it gets the first one
+// after it may see it. Whoever does not want that calls cancel.
 func (a *API) Subscribe(p gateway.Peer, filter string, push func(payload []byte)) (start, cancel func(), err error) {
 	t, ok := xively.SplitTopic(filter)
 	if !ok {
@@ -171,25 +180,42 @@ func (a *API) Subscribe(p gateway.Peer, filter string, push func(payload []byte)
 			c.fail(err)
 		} else if !live {
 			h(c)
-		} else if snap, err := a.viewed(c); err != nil {
-			c.fail(err)
 		} else {
-			sub = &subscription{api: a, device: snap.device.ID, form: formOf(&c.path), subject: c.subject, addr: c.Addr, push: push}
-			c.answer(gateway.Response{Status: http.StatusOK, ContentType: c.path.Format.ContentType()})
+			sub = a.subscribe(c, push)
 		}
 	})
 	resp := <-answer
-	switch {
-	case resp.Status == http.StatusNotFound:
-		return nil, nil, refusal{gateway.ErrBadTopic, resp.Err}
-	case resp.Err != nil:
-		return nil, nil, resp.Err
-	case sub == nil:
-		one := a.newOnce(c, resp.Body, push)
-		return one.start, one.cancel, nil
+	err = resp.Err
+	if resp.Status == http.StatusNotFound {
+		err = refusal{gateway.ErrBadTopic, err}
 	}
-	a.subs.add(sub)
-	return sub.start, sub.cancel, nil
+	switch {
+	case sub != nil:
+		a.subs.add(sub)
+		return sub.start, sub.cancel, err
+	case err != nil:
+		return nil, nil, err
+	}
+	one := a.newOnce(c, resp.Body, push)
+	return one.start, one.cancel, nil
+}
+
+// subscribe answers whether c may see what it asks for now, and makes the
+// subscription if it may, or may later.
+func (a *API) subscribe(c *call, push func([]byte)) *subscription {
+	_, err := a.viewed(c)
+	if err != nil {
+		c.fail(err)
+	} else {
+		c.answer(gateway.Response{Status: http.StatusOK, ContentType: c.path.Format.ContentType()})
+	}
+	later := errors.Is(err, gateway.ErrUnknownSensor) ||
+		errors.Is(err, gateway.ErrDenied) && !errors.Is(err, access.ErrBadCredentials)
+	d, ok := a.cfg.Registry.Feed(c.path.Feed)
+	if !ok || err != nil && !later {
+		return nil
+	}
+	return &subscription{api: a, device: d.ID, form: formOf(&c.path), subject: c.subject, addr: c.Addr, push: push}
 }
 
 // live reports whether c asks for what is pushed at each update.
@@ -201,11 +227,11 @@ func (a *API) live(c *call) (bool, error) {
 	return !asked && at.IsZero(), err
 }
 
-// start pushes the present state, and lets updates follow.
+// start pushes the present state, and lets those updates follow that are newer.
 func (s *subscription) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.started || s.cancelled {
+	if s.cancelled {
 		return
 	}
 	s.started = true
