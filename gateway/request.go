@@ -20,6 +20,7 @@ type Request struct {
 	Path        string // as in a URL, percent-encoded, from "/v1" or "/v2" on, without a key
 	Query       string // of the URL, without '?'
 	Key         string // API key that came with the request itself: it wins over Peer.Subject
+	Base        string // "scheme://host" the client asked, without slash; "": feeds.Config.BaseURL
 	Referer     string
 	Accept      string // HTTP header; an extension in Path wins
 	ContentType string // HTTP header; an extension in Path wins

@@ -42,7 +42,16 @@ func (c *call) written() {
 // created answers 201. Path is that of what was made, such as "/feeds/504".
 func (c *call) created(path string) {
 	c.answer(gateway.Response{Status: http.StatusCreated, ContentType: c.path.Format.ContentType(), Body: []byte(" "),
-		Location: c.api.cfg.BaseURL + "/v2" + path})
+		Location: c.location(path)})
+}
+
+// location is the URL of what was made, as the client reaches it.
+func (c *call) location(path string) string {
+	base := c.Base
+	if base == "" {
+		base = c.api.cfg.BaseURL
+	}
+	return base + "/v2" + path
 }
 
 // fail answers err: an *xively.Error as it is, errors of package gateway and
@@ -77,17 +86,28 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 	switch {
 	case errors.Is(err, access.ErrBadCredentials):
 		said = xively.Unauthorized()
-		err = fmt.Errorf("%w: %w", gateway.ErrDenied, err)
+		err = plain("a good API key is needed", gateway.ErrDenied, err)
 	case errors.Is(err, access.ErrThrottled), errors.Is(err, access.ErrBusy):
-		said = &xively.Error{Status: http.StatusForbidden, Title: "Forbidden", Text: err.Error()}
+		text := "too many failed logins from this address"
+		if errors.Is(err, access.ErrBusy) {
+			text = "too many logins at once"
+		}
+		err = plain(text, gateway.ErrDenied, err)
+		said = &xively.Error{Status: http.StatusForbidden, Title: "Forbidden", Text: text}
 		if c.path.Version == xively.V1 {
 			said.Status = http.StatusServiceUnavailable
 		}
-		err = fmt.Errorf("%w: %w", gateway.ErrDenied, err)
 	case errors.Is(err, gateway.ErrDenied):
 		said = xively.Forbidden()
 	case errors.Is(err, gateway.ErrDeclared):
+		err = gateway.ErrDeclared // without what the registry says before it
 		said = &xively.Error{Status: http.StatusForbidden, Title: "Forbidden", Text: err.Error()}
+	case errors.Is(err, gateway.ErrUnknownDevice) && c.path.Feed != 0:
+		said = xively.NotFound()
+		err = plain(fmt.Sprintf("there is no feed %d", c.path.Feed), err)
+	case errors.Is(err, gateway.ErrUnknownSensor) && c.path.Datastream != "":
+		said = xively.NotFound()
+		err = plain(fmt.Sprintf("there is no datastream %q in feed %d", c.path.Datastream, c.path.Feed), err)
 	case errors.Is(err, gateway.ErrUnknownDevice), errors.Is(err, gateway.ErrUnknownSensor), errors.Is(err, gateway.ErrUnknownUser):
 		said = xively.NotFound()
 	case errors.Is(err, gateway.ErrNotKept), errors.Is(err, gateway.ErrClosed),
@@ -101,6 +121,18 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 	}
 	return said, err
 }
+
+// plain is an error with a text for people, which is of all the given ones.
+func plain(text string, of ...error) error { return reason{text, of} }
+
+type reason struct {
+	text string
+	of   []error
+}
+
+func (r reason) Error() string { return r.text }
+
+func (r reason) Unwrap() []error { return r.of }
 
 // refusal is an error of kind, one of package gateway, in the API's own words.
 type refusal struct{ kind, said error }

@@ -18,10 +18,11 @@ import (
 const maxKeys = 2 * maxProductDevices
 
 // Keys belong to accounts. An account sees and changes its own, an
-// administrator all. A key sees those of its owner if it has get without limits
-// to its resources, and makes, changes and deletes, with the method of the
-// request and without such limits too, those that can do no more than itself.
-// Each key may look at itself. Only hashes are stored, so that the text of a
+// administrator all. A master key lists those of its owner, any other key
+// itself alone. One of its owner whose id or text it knows a key sees if it has
+// get without limits to its resources. It makes, changes and deletes, with the
+// method of the request and without such limits too, those that can do no more
+// than itself. Each key may look at itself. Only hashes are stored, so that the text of a
 // key is shown where the request brought it and when it is made.
 
 // newKeyText makes the text of a key: 48 characters of [A-Za-z0-9_-], 288
@@ -143,15 +144,23 @@ func shownKey(k access.Key, text string) xively.Key {
 	return out
 }
 
+// listKeys lists the keys of an account, or of the owner of a master key, and
+// for an administrator all. Any other key finds itself alone.
 func (a *API) listKeys(c *call) {
-	if _, err := c.may(0, 0, ""); err != nil {
+	err := c.somebody()
+	own, isKey := c.callersKey()
+	alone := isKey && !own.Master()
+	if err == nil && !alone {
+		_, err = c.may(0, 0, "")
+	}
+	if err != nil {
 		c.fail(err)
 		return
 	}
-	all := a.cfg.Registry.Admin(c.subject)
+	all := !alone && a.cfg.Registry.Admin(c.subject)
 	list := []xively.Key{}
 	for _, k := range a.cfg.Registry.Keys() {
-		if all || k.Owner == c.subject.User {
+		if all || k.Owner == c.subject.User && !alone || alone && k.ID == own.ID {
 			list = append(list, shownKey(k, ""))
 		}
 	}
@@ -309,7 +318,7 @@ func (a *API) regenerateKey(c *call) {
 		return
 	}
 	c.answer(gateway.Response{Status: http.StatusOK, ContentType: c.path.Format.ContentType(), Body: []byte(" "),
-		Location: a.cfg.BaseURL + "/v2/keys/" + text})
+		Location: c.location("/keys/" + text)})
 }
 
 // replaceKey puts a key of another text in the place of old. The new one is

@@ -131,7 +131,13 @@ func TestWhoMayMakeKeys(t *testing.T) {
 	r.must(403, "maker", "POST", "/v2/keys/"+made+"/regenerate", "{}") // no master key
 	r.must(200, "stream0", "GET", "/v2/keys/stream0", "")              // itself
 	r.must(403, "stream0", "GET", "/v2/keys/master", "")
-	r.must(403, "stream0", "GET", "/v2/keys", "")
+	for _, self := range []string{"stream0", "reader", "maker", "writer"} { // no master keys
+		if got := r.must(200, self, "GET", "/v2/keys", ""); strings.Count(got, `"id":`) != 1 || !strings.Contains(got, `"id-`+self+`"`) {
+			t.Errorf("%s lists %s", self, got)
+		}
+	}
+	r.must(401, "", "GET", "/v2/keys", "")
+	r.must(401, "expired", "GET", "/v2/keys", "")
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
 		r.must(404, "bobs", method, "/v2/keys/"+more, `{"key":{"label":"y"}}`)
 		r.must(404, "bobs", method, "/v2/keys/unknown", `{"key":{"label":"y"}}`)

@@ -39,8 +39,18 @@ func (c *call) asAdmin() error {
 }
 
 // user finds the account of the URL, if it is the caller's or the caller is an
-// administrator. For anybody else none exists but the own one.
+// administrator. For anybody else none exists but the own one, which any key
+// reads that has get without limits to its resources and sees what is private.
 func (c *call) user() (access.User, error) {
+	if c.Method == http.MethodGet && c.path.ID == c.subject.User && c.subject.User != "" {
+		if _, err := c.may(0, 0, ""); err != nil {
+			return access.User{}, err
+		}
+		if k, ok := c.callersKey(); ok && !k.PrivateAccess {
+			return access.User{}, fmt.Errorf("%w: the key sees nothing private", gateway.ErrDenied)
+		}
+		return c.api.findUser(c.path.ID)
+	}
 	if err := c.mayAll(); err != nil {
 		return access.User{}, err
 	}

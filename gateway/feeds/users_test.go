@@ -73,7 +73,11 @@ func TestUsers(t *testing.T) {
 	r.must(200, "master", "GET", "/v2/users/ann", "")
 	r.must(200, "master", "PUT", "/v2/users/ann", `{"user":{"about":"by key"}}`)
 	r.must(403, "master", "PUT", "/v2/users/ann", `{"user":{"password":"long enough"}}`)
-	r.must(403, "reader", "GET", "/v2/users/ann", "")
+	r.must(200, "reader", "GET", "/v2/users/ann", "") // its owner
+	r.must(403, "reader", "PUT", "/v2/users/ann", `{"user":{"about":"x"}}`)
+	r.must(403, "reader", "GET", "/v2/users/bob", "")
+	r.must(403, "public", "GET", "/v2/users/ann", "")  // sees nothing private
+	r.must(403, "feed505", "GET", "/v2/users/ann", "") // is for one feed
 	r.must(403, "master", "GET", "/v2/users", "")
 	r.must(200, "roots", "GET", "/v2/users", "")
 	r.must(200, "roots", "GET", "/v2/users/ann", "")
