@@ -15,8 +15,9 @@ const (
 )
 
 // rebuild extends extremes by the values that came after they were written, as
-// before a crash. Saved is up to when all entries of the table are complete;
-// zero: nobody knows. It is called before anybody else sees the feeds.
+// before a crash. Saved is up to when all entries of the table are complete, so
+// that a feed without one had no extremes then; zero: nobody knows. It is called
+// before anybody else sees the feeds.
 func (a *API) rebuild(saved time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), rebuildTime)
 	defer cancel()
@@ -24,16 +25,16 @@ func (a *API) rebuild(saved time.Time) {
 	var why error
 	for _, d := range a.cfg.Registry.Devices() {
 		f := a.feedFor(d.ID)
-		if f == nil || f.saved.Saved.IsZero() {
-			continue
-		}
 		snap, ok := a.snapshotOf(d.ID)
-		if !ok {
+		if f == nil || !ok {
 			continue
 		}
 		from := f.saved.Saved
 		if saved.After(from) {
 			from = saved
+		}
+		if from.IsZero() {
+			continue
 		}
 		from = from.Add(-rebuildBefore)
 		for i, st := range snap.streams {

@@ -49,9 +49,16 @@ func TestWhatAClientSetIsOnDiskWhenItIsAnswered(t *testing.T) {
 	// Greatest values from before they were set do not come back.
 	r.clock.Advance(time.Second)
 	r.put("/v2/feeds/504/datastreams/dur.json", `{"max_value":"1","min_value":"0"}`)
-	r.crash()
-	if got := r.extremes("dur"); got != `"0.0""1.0"` {
-		t.Errorf("extremes %s", got)
+	for _, q := range []gateway.ClockQuality{gateway.ClockUnset, gateway.ClockSynced} {
+		now := r.clock.Now().Wall
+		if q == gateway.ClockUnset { // as without a battery
+			r.clock.Set(time.Unix(0, 0), q)
+		}
+		r.crash()
+		if got := r.extremes("dur"); got != `"0.0""1.0"` {
+			t.Errorf("extremes %s", got)
+		}
+		r.clock.Set(now, gateway.ClockSynced)
 	}
 	r.put("/v2/feeds/504/datastreams/dur.json", `{"max_value":"","min_value":""}`)
 	r.crash()
@@ -117,6 +124,9 @@ func TestExtremesAreRebuiltFromTheHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.clock.Advance(time.Minute)
+	for _, x := range []string{"5", "9", "6"} { // of a feed that had none yet
+		r.must(200, "public", "PUT", "/v2/feeds/505.csv", "temp,"+x)
+	}
 	for _, x := range []string{"0,-3\n1,7", "0,90\n1,red", "0,6\n1,6", "new,1", "new,9", "new,2"} {
 		r.put("/v2/feeds/504.csv", x)
 		r.clock.Advance(time.Second)
@@ -126,6 +136,9 @@ func TestExtremesAreRebuiltFromTheHistory(t *testing.T) {
 		if got := r.extremes(datastream); got != want {
 			t.Errorf("%s: %s, want %s", datastream, got, want)
 		}
+	}
+	if got := r.get("/v2/feeds/505.json"); !strings.Contains(got, `"max_value":"9.0"`) || !strings.Contains(got, `"min_value":"5.0"`) {
+		t.Errorf("got %s", got)
 	}
 	// They are written with the next save.
 	if err := r.api.save(); err != nil {
@@ -198,5 +211,25 @@ func TestLittleHistoryIsReadAtTheStart(t *testing.T) {
 	}
 	if open(); len(h.asked) != 0 {
 		t.Errorf("asked for %+v", h.asked)
+	}
+}
+
+// Rows that are damaged cost themselves, never the start.
+func TestTheAPIStartsWithDamagedRows(t *testing.T) {
+	for _, raw := range []string{"", "{", "null", "[]", "7", `""`, `{"id":1}`, `{"id":"x"}`, `{"extremes":{"0":[1]},"saved":7}`, `{"saved":"9999-01-01T00:00:00Z","set":{"0":"9999-01-01T00:00:00Z"}}`, "\x00\xff"} {
+		r := newRig(t)
+		for _, table := range []*rigTable{r.feeds, r.tables.Triggers.(*rigTable), r.tables.Profiles.(*rigTable), r.tables.Products.(*rigTable)} {
+			table.pairs = map[string][]byte{"Hut": []byte(raw), "1": []byte(raw), "ann": []byte(raw), lastKey: []byte(raw), savedRow: []byte(raw),
+				productRow: []byte(raw), productRow + "p": []byte(raw), deviceRow + "p/s": []byte(raw)}
+		}
+		r.put("/v2/feeds/504.csv", "0,5")
+		r.crash()
+		if got := r.extremes("0"); got != `"5.0""5.0"` {
+			t.Errorf("%q: extremes %s", raw, got)
+		}
+		for _, target := range []string{"/v2/feeds.json", "/v2/triggers", "/v2/users/ann", "/v2/products"} {
+			r.as(200, "ann", "GET", target, "")
+		}
+		r.as(200, "ann", "PUT", "/v2/users/ann", `{"user":{"about":"me"}}`)
 	}
 }

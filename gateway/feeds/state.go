@@ -138,7 +138,7 @@ func (a *API) sync(f *feed, device string) bool {
 		values[i] = nothing
 		r, ok := a.cfg.Hub.Current(device, st.sensor, gateway.KindSensor)
 		if old == nil { // as after a start
-			values[i] = f.saved.present(st.sensor, a.cfg.Clock.Now().Wall)
+			values[i] = f.saved.present(st.sensor, a.cfg.Clock.Now())
 			if ok {
 				values[i] = values[i].restored(&r)
 			}

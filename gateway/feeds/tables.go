@@ -51,14 +51,14 @@ type savedFeed struct {
 // when all of its entries are complete.
 const savedRow = "\x00saved"
 
-// present is what s knows of a sensor. A time from the future was set by a
-// clock that was wrong.
-func (s *savedFeed) present(sensor string, now time.Time) *present {
+// present is what s knows of a sensor. A time from the future, if a clock that
+// can tell says so, was set by one that was wrong.
+func (s *savedFeed) present(sensor string, now gateway.Stamp) *present {
 	v := &present{}
 	if e, ok := s.Extremes[sensor]; ok {
 		v.min, v.max, v.ranged = e[0], e[1], true
 	}
-	if at := s.Set[sensor]; !at.After(now) {
+	if at := s.Set[sensor]; now.Quality == gateway.ClockUnset || !at.After(now.Wall) {
 		v.set = at
 	}
 	return v
