@@ -29,6 +29,9 @@ func (s *Server) asksAPI(r *http.Request) bool {
 		return false
 	}
 	path := r.URL.EscapedPath()
+	if strings.HasPrefix(path, "//") {
+		path = path[1:] // the API does not know such a path, and says so
+	}
 	for _, root := range []string{"/v1", "/v2"} {
 		if rest, ok := strings.CutPrefix(path, root); ok && (rest == "" || rest[0] == '/') {
 			return true
@@ -90,7 +93,7 @@ func (s *Server) askAPI(w http.ResponseWriter, r *http.Request) {
 	req := gateway.Request{
 		Door: "http", Method: method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Key: headerKey(r),
 		Referer: r.Referer(), Accept: strings.Join(r.Header.Values("Accept"), ","), ContentType: r.Header.Get("Content-Type"),
-		Body: body, Wait: true,
+		Base: base(r), Body: body, Wait: true,
 	}
 	orElse(&req.Referer, r.Header.Get("Origin"))
 	s.patient(w, s.cfg.Limits.Disk+s.cfg.Limits.Write)
@@ -194,6 +197,22 @@ func headerKey(r *http.Request) string {
 		return strings.TrimSpace(token)
 	}
 	return ""
+}
+
+// hostPort is a host name or an address, in brackets if it has colons, with or
+// without a port (RFC 3986 section 3.2.2; nothing needs escapes here).
+var hostPort = regexp.MustCompile(`^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+
+// base is "scheme://host" as the client asked for it, "" if that is no host: it
+// goes into documents.
+func base(r *http.Request) string {
+	switch {
+	case !hostPort.MatchString(r.Host) || r.Context().Value(unixKey{}) != nil:
+		return ""
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // queryKey reports whether the URL of r carries a key.

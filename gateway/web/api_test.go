@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -95,6 +96,7 @@ func TestAPIRequest(t *testing.T) {
 		got := a.last()
 		tc.want.Door, tc.want.Wait, tc.want.Addr = "http", true, "192.0.2.1:1234"
 		tc.want.Source = "http 192.0.2.1:1234"
+		tc.want.Base = "http://example.com"
 		if tc.want.Subject.User != "" {
 			tc.want.Source += " user:ann"
 		}
@@ -147,6 +149,42 @@ func TestAPIPaths(t *testing.T) {
 	none := newBench(t, nil)
 	none.want(none.ask("root", "GET /v2/feeds", ""), 404, "404 page not found")
 	none.want(none.ask("root", "GET /requests", ""), 404, "404 page not found")
+}
+
+// Two slashes in front are answered by the API, not with a redirect.
+func TestAPISlashes(t *testing.T) {
+	b, a := apiBench(t)
+	a.reply = gateway.Response{Status: 404, ContentType: jsonType, Body: []byte(`{"title":"Not found"}`)}
+	for _, path := range []string{"//v2/feeds/504.csv", "//v1/feeds/504.xml", "//v2"} {
+		r := request(t, "", "GET /", "", "X-ApiKey", "K")
+		r.URL.Path = path
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r)
+		b.want(w, 404, `{"title":"Not found"}`)
+		if got := a.last().Path; got != path {
+			t.Errorf("%s: the API was asked for %s", path, got)
+		}
+	}
+}
+
+func TestAPIBase(t *testing.T) {
+	b, a := apiBench(t)
+	for host, want := range map[string]string{
+		"gw": "http://gw", "gw-1.local:8080": "http://gw-1.local:8080", "192.0.2.1:80": "http://192.0.2.1:80", "[fe80::1]:8080": "http://[fe80::1]:8080", "[::1]": "http://[::1]",
+		"": "", "a b": "", "a/b": "", "u@h": "", "h:": "", "h:x": "", "h:123456": "", "<x>": "", "h\"": "", "fe80::1": "", "h%41": "", "h\n": "", strings.Repeat("h", 254): "",
+	} {
+		for _, secure := range []bool{false, true} {
+			r := request(t, "", "GET /v2/feeds", "", "X-ApiKey", "K")
+			if r.Host = host; secure {
+				r.TLS = &tls.ConnectionState{}
+				want = strings.Replace(want, "http:", "https:", 1)
+			}
+			b.ServeHTTP(httptest.NewRecorder(), r)
+			if got := a.last().Base; got != want {
+				t.Errorf("%q: %q, want %q", host, got, want)
+			}
+		}
+	}
 }
 
 func TestAPIPassword(t *testing.T) {
