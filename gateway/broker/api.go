@@ -20,8 +20,11 @@ type API interface {
 	// Subscribe asks for the present state of what filter names and for what
 	// comes after. Nothing is pushed before start is called nor after cancel
 	// has returned. Push does not block; it keeps payload, which must not be
-	// changed any more. The error, one of package gateway, is a denial; start
-	// and cancel are nil then.
+	// changed any more. Start may be called again, though not twice at a time: it
+	// pushes the present state anew, for pushes that were lost. The error, one of
+	// package gateway, is a denial; with start and cancel, which are nil
+	// otherwise, what is denied now may come later, and nothing is pushed until
+	// then.
 	Subscribe(p gateway.Peer, filter string, push func(payload []byte)) (start, cancel func(), err error)
 }
 

@@ -24,6 +24,8 @@ type testAPI struct {
 	asked         []apiCall                    // subscriptions
 	refuse        func(topic string) error     // nil: nothing
 	deny          func(filter string) error    // nil: nothing
+	maybeLater    bool                         // what is denied may be granted later
+	state         map[string]string            // of filters; others have one of their own
 	refuseMessage func(*gateway.Message) error // nil: nothing
 	hold          bool                         // publishes are answered by letGo
 	held          []func()
@@ -43,14 +45,21 @@ type apiWatch struct {
 	filter string
 	push   func([]byte)
 	mu     sync.Mutex
+	denied bool // as long as that nothing is pushed
 	on     bool
 	over   bool
+	starts int
 }
 
 func (w *apiWatch) send(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.on && !w.over {
+	w.sendLocked(text)
+}
+
+// sendLocked needs w.mu.
+func (w *apiWatch) sendLocked(text string) {
+	if w.on && !w.over && !w.denied {
 		w.push([]byte(text))
 	}
 }
@@ -87,18 +96,27 @@ func (a *testAPI) Subscribe(p gateway.Peer, filter string, push func([]byte)) (s
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, apiCall{peer: p, topic: filter})
-	if a.deny != nil {
-		if err := a.deny(filter); err != nil {
-			return nil, nil, err
-		}
-	}
 	w := &apiWatch{peer: p, filter: filter, push: push}
+	if a.deny != nil {
+		err = a.deny(filter)
+		w.denied = err != nil
+	}
+	if err != nil && !a.maybeLater {
+		return nil, nil, err
+	}
 	a.active = append(a.active, w)
 	return func() {
 			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.on = true
-			w.mu.Unlock()
-			w.send("state of " + filter)
+			w.starts++
+			a.mu.Lock()
+			text, ok := a.state[filter]
+			a.mu.Unlock()
+			if !ok {
+				text = "state of " + filter
+			}
+			w.sendLocked(text)
 		}, func() {
 			w.mu.Lock()
 			w.over = true
@@ -106,7 +124,7 @@ func (a *testAPI) Subscribe(p gateway.Peer, filter string, push func([]byte)) (s
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.active = slices.DeleteFunc(a.active, func(o *apiWatch) bool { return o == w })
-		}, nil
+		}, err
 }
 
 // update pushes to everybody who watches filter.

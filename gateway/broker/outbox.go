@@ -47,13 +47,15 @@ func (s *session) send(m *message, qos byte, retain bool, ids []int) (held, abse
 		return false, false, false
 	}
 	o := &outgoing{msg: m, qos: qos, retain: retain, ids: ids}
-	if qos == 0 && len(s.retainedQ) == 0 {
+	if qos == 0 && len(s.retainedQ) == 0 && (m.watch == nil || !s.queued(m.watch)) {
 		switch {
 		case !s.ready:
 		case !s.conn.fits(m.size):
 			s.b.drop("buffer_full", s)
+			s.lag(m)
 		default:
 			s.transmit(o, false)
+			s.caughtUp(m)
 		}
 		return false, false, false
 	}
@@ -93,12 +95,16 @@ func (s *session) enqueue(o *outgoing) bool {
 	l, size := &s.b.limits, o.msg.size
 	for len(s.queue) > 0 && (len(s.queue) >= l.QueueMessages || s.queueBytes+size > l.QueueBytes ||
 		s.b.count.queueBytes.Load()+int64(size) > int64(l.QueueTotal)) {
-		s.drop(s.popQueue(), "queue_full")
+		old := s.popQueue()
+		s.drop(old, "queue_full")
+		s.lag(old.msg)
 	}
 	if l.QueueMessages < 1 || size > l.QueueBytes || s.b.count.queueBytes.Load()+int64(size) > int64(l.QueueTotal) {
 		s.b.drop("queue_full", s)
+		s.lag(o.msg)
 		return false
 	}
+	s.caughtUp(o.msg)
 	o.n = s.b.order.Add(1)
 	s.queue = append(s.queue, o)
 	s.queueBytes += size
@@ -165,9 +171,15 @@ func (s *session) drained() {
 	s.pump()
 }
 
-// pump sends what may be sent: first again, then from the queues while the
-// window is open. Rights are looked up for each message.
+// pump sends what may be sent, then what the API has instead of what was lost.
 func (s *session) pump() {
+	s.pumpQueues()
+	s.catchUp()
+}
+
+// pumpQueues sends what may be sent: first again, then from the queues while
+// the window is open. Rights are looked up for each message.
+func (s *session) pumpQueues() {
 	if !s.ready || s.resending && !s.sendAgain() {
 		return
 	}

@@ -27,6 +27,9 @@ type session struct {
 	subs    map[string]*subscription
 	secrets int // subscriptions with an API key in the filter
 
+	lagging  []*watch // those that are behind, since the longest first
+	catching bool     // catchingUp runs
+
 	in2 map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received and answered, or restored
 
 	outbox

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -22,7 +23,20 @@ const longFilters = 4
 type watch struct {
 	sub    *subscription
 	over   atomic.Bool // nothing more is sent; set under the session's lock
+	behind int         // bytes of the last push if it was dropped for want of room, else 0; under the session's lock
+	begin  func()      // pushes the present state
 	cancel func()
+	turn   sync.Mutex // one start at a time
+}
+
+// start has the API push the present state. It must not be called under the
+// session's lock.
+func (w *watch) start() {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if !w.over.Load() {
+		w.begin()
+	}
 }
 
 // push sends one message of the API. The API decides each time whether the
@@ -39,21 +53,18 @@ func (w *watch) push(payload []byte) {
 	s.send(m, 0, false, ids)
 }
 
-// watch asks the API for sub. It must not be called under the session's lock,
-// which a push takes.
-func (c *conn) watch(sub *subscription) (w *watch, start func(), err error) {
-	w = &watch{sub: sub}
+// watch asks the API for sub. With an error there is a watch nevertheless if
+// what is denied now may come later. It must not be called under the session's
+// lock, which a push takes.
+func (c *conn) watch(sub *subscription) (*watch, error) {
+	w := &watch{sub: sub}
 	s := c.sess
-	begin, cancel, err := c.b.api.Subscribe(peer(s.subject, s.clientID, s.key, c.remote, c.source), sub.filter, w.push)
-	if err != nil {
-		return nil, nil, err
+	var err error
+	w.begin, w.cancel, err = c.b.api.Subscribe(peer(s.subject, s.clientID, s.key, c.remote, c.source), sub.filter, w.push)
+	if w.begin == nil || w.cancel == nil {
+		return nil, err
 	}
-	w.cancel = cancel
-	return w, func() {
-		if !w.over.Load() {
-			begin()
-		}
-	}, nil
+	return w, err
 }
 
 // unwatch ends watches; nil is none. It must not be called under the session's
@@ -70,7 +81,8 @@ func unwatch(watches ...*watch) {
 // subscribeAPI handles one filter that is a request to the API. It gives the
 // code for SUBACK, a reason for a failure, and what to call after SUBACK; nil
 // if nothing is to come. A client before MQTT 5 is not told of a denial. Its
-// session keeps the filter, as it was granted, and asks again when it resumes.
+// session keeps the filter, as it was granted: what is denied comes when the API
+// grants it later, or is asked for again when the session resumes.
 func (c *conn) subscribeAPI(sub *subscription) (code byte, reason string, start func()) {
 	s, b := c.sess, c.b
 	if sub.share != "" { // the API answers who asked it, and nobody else
@@ -83,7 +95,7 @@ func (c *conn) subscribeAPI(sub *subscription) (code byte, reason string, start 
 	if !s.mayAdd(sub.filter) {
 		return codeQuota, refusedFilter(codeQuota, b.masked(sub.filter)), nil
 	}
-	w, start, err := c.watch(sub)
+	w, err := c.watch(sub)
 	tooLong := len(sub.filter) > longFilters*b.limits.TopicBytes
 	if tooLong || err != nil && c.version == 5 {
 		unwatch(w, s.removeSub(sub.filter))
@@ -103,7 +115,10 @@ func (c *conn) subscribeAPI(sub *subscription) (code byte, reason string, start 
 		unwatch(w)
 		return codeUnspecified, refusedFilter(codeUnspecified, b.masked(sub.filter)), nil
 	}
-	return codeSuccess, "", start
+	if w == nil {
+		return codeSuccess, "", nil
+	}
+	return codeSuccess, "", w.start
 }
 
 // makeAPI makes a subscription one to the API: at QoS 0, and what is pushed is
@@ -216,11 +231,13 @@ func (s *session) pause() (out []*watch) {
 			sub.watch = nil
 		}
 	}
+	s.lagging = nil
 	return out
 }
 
 // watchAgain asks the API for what a session that was resumed is subscribed to,
-// in the order of filters. What is denied now is asked for again next time.
+// in the order of filters. What is denied now, and for good, is asked for again
+// next time: its client was told in SUBACK that it has the subscription.
 func (c *conn) watchAgain() {
 	s := c.sess
 	s.mu.Lock()
@@ -233,9 +250,9 @@ func (c *conn) watchAgain() {
 	s.mu.Unlock()
 	slices.SortFunc(subs, func(a, b *subscription) int { return cmp.Compare(a.filter, b.filter) })
 	for _, sub := range subs {
-		w, start, err := c.watch(sub)
-		if err != nil {
-			continue // the API's request log says so
+		w, _ := c.watch(sub) // the API's request log tells of a denial
+		if w == nil {
+			continue
 		}
 		s.mu.Lock()
 		current := s.conn == c
@@ -247,6 +264,6 @@ func (c *conn) watchAgain() {
 			unwatch(w)
 			return
 		}
-		start()
+		w.start()
 	}
 }
