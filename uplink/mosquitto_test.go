@@ -66,6 +66,7 @@ func TestMosquittoStatus(t *testing.T) {
 	if got := b.hub.seen(t, 1)[0]; string(got.Readings[0].Value) != "true" {
 		t.Errorf("command %+v", got.Readings)
 	}
+	b.eventually("connected", func() bool { return b.State().Connected }) // else the stop comes into the birth, and the will speaks
 	b.stop()
 	o.until(t, "offline on a clean stop", has(`"offline"`, `"backlog"`))
 }
