@@ -100,6 +100,7 @@ func (r *Registry) rebuild() error {
 		users: map[string]access.User{}, devices: map[string]*Device{}, declared: map[string]bool{}}
 	var bad []error
 	stored, keys := map[string]*storedDevice{}, map[string]storedKey{}
+	overKeys, overDevices := map[string][]byte{}, map[string][]byte{}
 	bad = append(bad,
 		loadTable(r.tables.Users, func(_ string, u access.User) { s.users[u.Name] = u }),
 		loadTable(r.tables.Keys, func(id string, k storedKey) { keys[id] = k }),
@@ -112,13 +113,20 @@ func (r *Registry) rebuild() error {
 		s.declared["key/"+k.ID], s.declared["owner/"+k.Owner] = true, true
 		if sk, ok := keys[k.ID]; !ok || sk.Base != fingerprint(k) {
 			s.keys = append(s.keys, k)
+			if ok {
+				overKeys[k.ID] = nil
+			}
 		} else if !sk.Deleted {
 			s.keys = append(s.keys, sk.Key)
 		}
 	}
 	for id, sk := range keys {
-		if sk.Base == "" && !s.declared["key/"+id] {
+		switch {
+		case s.declared["key/"+id]:
+		case sk.Base == "":
 			s.keys = append(s.keys, sk.Key)
+		default:
+			overKeys[id] = nil
 		}
 	}
 	slices.SortFunc(s.keys, func(a, b access.Key) int { return strings.Compare(a.ID, b.ID) })
@@ -131,9 +139,23 @@ func (r *Registry) rebuild() error {
 		dev = dev.clone()
 		dev.Declared = true
 		if sd := stored[dev.ID]; sd != nil {
+			if sd.outdated(dev) {
+				if raw, err := json.Marshal(sd); err == nil {
+					overDevices[dev.ID] = raw
+				}
+			}
 			sd.applyTo(dev)
 		}
 		s.devices[dev.ID] = dev
+	}
+	// What the file has overruled must not come back when the file does.
+	for _, over := range []struct {
+		table Table
+		pairs map[string][]byte
+	}{{r.tables.Keys, overKeys}, {r.tables.Devices, overDevices}} {
+		if len(over.pairs) > 0 {
+			bad = append(bad, over.table.Write(over.pairs))
+		}
 	}
 	r.publish(s)
 	return errors.Join(bad...)

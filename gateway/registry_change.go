@@ -29,6 +29,31 @@ type visible struct {
 	Base   bool `json:"base"` // as the configuration had it then
 }
 
+// outdated drops the changes that d, as the file has it now, overrules, and
+// reports whether there were any.
+func (sd *storedDevice) outdated(d *Device) (any bool) {
+	if sd.Visible != nil && sd.Visible.Base != d.Grants.Public {
+		sd.Visible, any = nil, true
+	}
+	check := func(key, declared string, stored *string) {
+		if base, ok := sd.Base[key]; ok && base != declared {
+			sd.Base[key], *stored, any = declared, declared, true
+		}
+	}
+	check("", d.Name, &sd.Name)
+	for i := range sd.Sensors {
+		if at, ok := d.Sensor(sd.Sensors[i].ID); ok {
+			check("s/"+at.ID, at.Name, &sd.Sensors[i].Name)
+		}
+	}
+	for i := range sd.Actuators {
+		if at, ok := d.Actuator(sd.Actuators[i].ID); ok {
+			check("a/"+at.ID, at.Name, &sd.Actuators[i].Name)
+		}
+	}
+	return any
+}
+
 // applyTo lays the changes made at run time over a declared device.
 func (sd *storedDevice) applyTo(d *Device) {
 	if base, ok := sd.Base[""]; ok && base == d.Name {

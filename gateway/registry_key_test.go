@@ -263,6 +263,9 @@ func TestSetPublic(t *testing.T) {
 	if !again(true).Can(bob, access.View, "Anns") {
 		t.Error("the file and the change agree, and yet")
 	}
+	if again(false).Can(bob, access.View, "Anns") {
+		t.Error("what the file has overruled came back with the file's former text")
+	}
 	if err := f.hub.Change(&Batch{From: ann}, ChangeRequest{Op: SetPublic, Device: "Anns"}); err != nil || f.reg.Can(bob, access.View, "Anns") || again(false).Can(bob, access.View, "Anns") {
 		t.Error("it cannot be taken back:", err)
 	}
@@ -304,6 +307,11 @@ func TestDeclaredKeyChangedAtRunTime(t *testing.T) {
 	declare(k)
 	if err := login("the text of k"); err != nil {
 		t.Error("the file has a new word:", err)
+	}
+	k.Label = "first"
+	declare(k)
+	if err := login("the text of k"); err != nil {
+		t.Error("what the file has overruled came back with the file's former text:", err)
 	}
 	declare()
 	if len(f.reg.Keys()) != 0 {

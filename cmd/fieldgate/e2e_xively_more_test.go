@@ -15,11 +15,15 @@ func TestXivelyMetadataSurvives(t *testing.T) {
 	mustPublish(t, g.mqtt, "-u", masterKey, "-q", "1", "-t", "/v2/feeds/504.csv", "-m", "TC1,149")
 	_, _, h := ask(t, g, "POST", "/v2/keys/"+readKey+"/regenerate", masterKey, "{}")
 	_, renewed, _ := strings.Cut(h.Get("Location"), "/v2/keys/")
+	mustAsk(t, g, "PUT", "/v2/feeds/504.json", masterKey, `{"datastreams":[{"id":"again","current_value":"77","max_value":"99"}]}`, 200)
+	mustAsk(t, g, "DELETE", "/v2/feeds/504/datastreams/again", masterKey, "", 200)
+	mustAsk(t, g, "PUT", "/v2/feeds/504.csv", masterKey, "again,5", 200)
 	g.kill()
 	g = startGatewayFile(t, g.file)
 	got := timeless(mustAsk(t, g, "GET", "/v2/feeds/504.json", masterKey, "", 200))
 	for _, want := range []string{
 		`"title":"Moved"`, `"private":"true"`, `"current_value":"5","at":"TIME","max_value":"500.0","min_value":"-500.0"`,
+		`{"id":"again","current_value":"5","at":"TIME","max_value":"5.0","min_value":"5.0"}`,
 		`"waypoints":[{"at":"TIME","lat":1,"lon":2},{"at":"TIME","lat":3,"lon":4}]`,
 	} {
 		if !strings.Contains(got, want) {

@@ -26,6 +26,7 @@ type API struct {
 	table    map[xively.Resource]map[string]handler
 
 	state  states
+	urgent chan struct{} // something saved must go
 	subs   subscriptions
 	pushes pushQueue
 	saving sync.Mutex // one write to Tables.Feeds at a time
@@ -62,7 +63,7 @@ func New(cfg Config) (*API, error) {
 		*t = &cautious{Table: *t, log: cfg.Logger}
 	}
 	a := &API{cfg: cfg, log: cfg.Logger, reading: make(chan struct{}, maxReading)}
-	a.table = a.routes()
+	a.table, a.urgent = a.routes(), make(chan struct{}, 1)
 	a.state.feeds, a.state.gone = map[string]*feed{}, map[string]bool{}
 	a.subs.byFeed = map[uint64]map[*subscription]struct{}{}
 	a.pushes.wake, a.pushes.pending = make(chan struct{}, 1), map[string][]*update{}
@@ -101,11 +102,12 @@ func (a *API) saveUntil(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			if err := a.save(); err != nil {
-				a.log.Error("extremes and waypoints are not saved", "error", err)
-			}
+		case <-a.urgent:
 		case <-ctx.Done():
 			return
+		}
+		if err := a.save(); err != nil {
+			a.log.Error("extremes and waypoints are not saved", "error", err)
 		}
 	}
 }

@@ -110,8 +110,10 @@ func (c *call) words(err error) (said *xively.Error, cause error) {
 		err = plain(fmt.Sprintf("there is no datastream %q in feed %d", c.path.Datastream, c.path.Feed), err)
 	case errors.Is(err, gateway.ErrUnknownDevice), errors.Is(err, gateway.ErrUnknownSensor), errors.Is(err, gateway.ErrUnknownUser):
 		said = xively.NotFound()
-	case errors.Is(err, gateway.ErrNotKept), errors.Is(err, gateway.ErrClosed),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		said = &xively.Error{Status: http.StatusServiceUnavailable, Title: "Service Unavailable",
+			Text: "the disk does not take it now; it may be stored when it does"}
+	case errors.Is(err, gateway.ErrNotKept), errors.Is(err, gateway.ErrClosed):
 		said = &xively.Error{Status: http.StatusServiceUnavailable, Title: "Service Unavailable", Text: err.Error()}
 	case gateway.Reason(err) != "other":
 		said = &xively.Error{Status: http.StatusUnprocessableEntity, Title: "Unprocessable Entity", Text: err.Error()}

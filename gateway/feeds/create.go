@@ -122,9 +122,20 @@ func (a *API) deleteDatastream(c *call) {
 	a.remove(c, gateway.ChangeRequest{Op: gateway.Delete, Device: snap.device.ID, Sensor: sensor})
 }
 
+// remove deletes a feed or a datastream, and what is saved of it.
 func (a *API) remove(c *call, req gateway.ChangeRequest) {
-	b := &gateway.Batch{From: access.System, Source: c.Source, Wait: c.Wait, Done: c.finish}
-	if err := a.cfg.Hub.Change(b, req); err != nil {
-		c.fail(err)
+	done := make(chan error, 1)
+	b := &gateway.Batch{From: access.System, Source: c.Source, Wait: c.Wait, Done: func(err error) { done <- err }}
+	err := a.cfg.Hub.Change(b, req)
+	if err == nil {
+		select {
+		case err = <-done:
+		case <-c.ctx.Done():
+			err = c.ctx.Err()
+		}
 	}
+	if err == nil {
+		err = a.keep(req.Device)
+	}
+	c.finish(err)
 }

@@ -147,7 +147,13 @@ func (a *API) sync(f *feed, device string) bool {
 			kept++
 		}
 	}
-	f.unsaved = f.unsaved || old != nil && kept < len(old.streams)
+	if old != nil && kept < len(old.streams) { // what is saved of these must not meet a namesake
+		f.unsaved, f.owed = true, true
+		select {
+		case a.urgent <- struct{}{}:
+		default:
+		}
+	}
 	f.values, f.snap = values, nil
 	if f.told == nil {
 		f.told = f.shape

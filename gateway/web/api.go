@@ -22,6 +22,9 @@ type API interface {
 	Serve(ctx context.Context, r gateway.Request) gateway.Response
 }
 
+// apiPath is that of any version: the API says which ones there are.
+var apiPath = regexp.MustCompile(`^/v[0-9]{1,2}(/|$)`)
+
 // asksAPI reports whether r is for the API. Its paths are not cleaned up as
 // others are: a redirect would lose the body of a write.
 func (s *Server) asksAPI(r *http.Request) bool {
@@ -32,12 +35,7 @@ func (s *Server) asksAPI(r *http.Request) bool {
 	if strings.HasPrefix(path, "//") {
 		path = path[1:] // the API does not know such a path, and says so
 	}
-	for _, root := range []string{"/v1", "/v2"} {
-		if rest, ok := strings.CutPrefix(path, root); ok && (rest == "" || rest[0] == '/') {
-			return true
-		}
-	}
-	return false
+	return apiPath.MatchString(path)
 }
 
 // callback is what may stand in front of the brackets of a JSONP answer.
@@ -265,6 +263,9 @@ func send(w http.ResponseWriter, r *http.Request, resp gateway.Response) {
 	}
 	if resp.Location != "" {
 		h.Set("Location", resp.Location)
+	}
+	if resp.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "5")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(resp.Body)))
 	w.WriteHeader(resp.Status)

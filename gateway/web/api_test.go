@@ -137,14 +137,20 @@ func TestAPIAnswer(t *testing.T) {
 	}
 }
 
-// Nothing is under /v1 and /v2 without an API, and it has nothing beside.
+// Nothing is under a version without an API, and it has nothing beside. Which
+// versions there are is for it to say.
 func TestAPIPaths(t *testing.T) {
 	b, a := apiBench(t)
-	for _, path := range []string{"/v3/feeds", "/v22", "/v%32/feeds", "/x/v2/feeds", "/"} {
+	for _, path := range []string{"/v2x/feeds", "/v222", "/v%32/feeds", "/x/v2/feeds", "/"} {
 		b.ask("", "GET "+path, "", "X-ApiKey", "K")
 	}
 	if a.asked() != 0 {
 		t.Errorf("asked for %s", a.last().Path)
+	}
+	for _, path := range []string{"/v3/feeds", "/v22"} {
+		if b.ask("", "GET "+path, "", "X-ApiKey", "K"); a.last().Path != path {
+			t.Errorf("not asked for %s", path)
+		}
 	}
 	none := newBench(t, nil)
 	none.want(none.ask("root", "GET /v2/feeds", ""), 404, "404 page not found")

@@ -74,7 +74,7 @@ func permission(t *table) access.Permission {
 			p.Methods = append(p.Methods, method)
 		}
 	}
-	if !methods.present() {
+	if !methods.present() || len(p.Methods) == 0 && len(methods.list()) == 0 {
 		methods.missing("some of get, put, post, delete")
 	}
 	for _, res := range t.get("resources").tables() {
