@@ -109,6 +109,7 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 			u.DevicesChanged()
 		}
 		g.broker.DropDead()
+		g.api.RightsChanged()
 	})
 	g.records.OnHealth(func(h store.Health) {
 		if h.OK {

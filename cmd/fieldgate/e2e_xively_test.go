@@ -264,6 +264,9 @@ func TestXivelyKeys(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	mustAsk(t, g, "PUT", "/v2/keys/"+text, masterKey, `{"key":{"label":"short","permissions":[{"access_methods":["get"]}]}}`, 200)
+	if got := sub.message(); got != "/v1/feeds/504/datastreams/0.csv 6" { // what it missed
+		t.Errorf("after a time without the right: %q", got)
+	}
 	mustPublish(t, g.mqtt, "-u", deviceKey, "-t", "/v2/feeds/504.csv", "-m", "0,7")
 	if got := sub.message(); got != "/v1/feeds/504/datastreams/0.csv 7" {
 		t.Errorf("after a time without the right: %q", got)

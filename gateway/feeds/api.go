@@ -27,6 +27,7 @@ type API struct {
 
 	state  states
 	urgent chan struct{} // something saved must go
+	rights chan struct{} // devices, accounts or keys have changed
 	subs   subscriptions
 	pushes pushQueue
 	saving sync.Mutex // one write to Tables.Feeds at a time
@@ -63,7 +64,7 @@ func New(cfg Config) (*API, error) {
 		*t = &cautious{Table: *t, log: cfg.Logger}
 	}
 	a := &API{cfg: cfg, log: cfg.Logger, reading: make(chan struct{}, maxReading)}
-	a.table, a.urgent = a.routes(), make(chan struct{}, 1)
+	a.table, a.urgent, a.rights = a.routes(), make(chan struct{}, 1), make(chan struct{}, 1)
 	a.state.feeds, a.state.gone = map[string]*feed{}, map[string]bool{}
 	a.subs.byFeed = map[uint64]map[*subscription]struct{}{}
 	a.pushes.wake, a.pushes.pending = make(chan struct{}, 1), map[string][]*update{}
@@ -88,6 +89,8 @@ func (a *API) Run(ctx context.Context) error {
 		}
 		select {
 		case <-a.pushes.wake:
+		case <-a.rights:
+			a.grant()
 		case <-ctx.Done():
 		}
 	}

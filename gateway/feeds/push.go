@@ -126,6 +126,18 @@ func (l *subscriptions) any(feed uint64) bool {
 	return len(l.byFeed[feed]) > 0
 }
 
+func (l *subscriptions) all() []*subscription {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]*subscription, 0, l.n)
+	for _, of := range l.byFeed {
+		for s := range of {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 func (l *subscriptions) of(feed uint64) []*subscription {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -148,6 +160,7 @@ type subscription struct {
 	mu        sync.Mutex // held while push runs
 	started   bool
 	cancelled bool
+	denied    bool   // it may not see what is newest
 	since     uint64 // version of the feed that it got at its last start
 }
 
@@ -235,12 +248,51 @@ func (s *subscription) start() {
 		return
 	}
 	s.started = true
+	s.present()
+}
+
+// present shows what the feed is now. s.mu is held.
+func (s *subscription) present() {
 	snap, ok := s.api.snapshotOf(s.device)
 	if !ok {
+		s.denied = true
 		return
 	}
 	s.since = snap.version
 	s.show(snap, nil)
+}
+
+// RightsChanged is to be called when devices, accounts or keys have changed:
+// who was denied the newest state of a feed, and may see it now, gets it. It
+// does not block.
+func (a *API) RightsChanged() {
+	select {
+	case a.rights <- struct{}{}:
+	default:
+	}
+}
+
+// grant shows their feeds to those who were denied them.
+func (a *API) grant() {
+	for _, s := range a.subs.all() {
+		s.again()
+	}
+}
+
+func (s *subscription) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.api.caught(s.device)
+	if s.denied && s.started && !s.cancelled {
+		s.present()
+	}
+}
+
+// caught ends a push that panicked, and nothing else.
+func (a *API) caught(device string) {
+	if p := recover(); p != nil {
+		a.log.Error("push panicked", "device", device, "panic", p, "stack", string(debug.Stack()))
+	}
 }
 
 func (s *subscription) cancel() {
@@ -254,6 +306,7 @@ func (s *subscription) cancel() {
 // documents of snap that exist already, nil if there is nobody to share with.
 func (s *subscription) show(snap *snapshot, rendered map[form][]byte) {
 	a := s.api
+	s.denied = true
 	if _, err := a.canView(s.subject, s.ask(), snap.device.Feed, s.form); err != nil {
 		return
 	}
@@ -268,7 +321,7 @@ func (s *subscription) show(snap *snapshot, rendered map[form][]byte) {
 			rendered[s.form] = body
 		}
 	}
-	if len(body) == 0 {
+	if s.denied = false; len(body) == 0 {
 		return // the bare value of a datastream that never had one: nothing is no state
 	}
 	a.pushed.Add(1)
@@ -282,11 +335,7 @@ func (s *subscription) ask() access.Ask {
 // push gives u to all who are to see it. A document that several see is written
 // once.
 func (a *API) push(u *update) {
-	defer func() {
-		if p := recover(); p != nil {
-			a.log.Error("push panicked", "device", u.device.ID, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer a.caught(u.device.ID)
 	rendered := map[form][]byte{}
 	for _, s := range a.subs.of(u.device.Feed) {
 		if s.form.resource != xively.ResourceDatastream || u.touched[xively.SensorID(s.form.stream)] {

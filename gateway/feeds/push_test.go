@@ -447,3 +447,33 @@ func TestPushThatPanicsIsOver(t *testing.T) {
 	}
 	cancel()
 }
+
+// TestGrant: who was denied the newest state gets it with the right to it, and
+// nobody else is told anything.
+func TestGrant(t *testing.T) {
+	r := newRig(t)
+	in := newInbox(t)
+	if err := r.reg.PutUser(access.User{Name: "stranger"}); err != nil {
+		t.Fatal(err)
+	}
+	stranger := gateway.Peer{Subject: access.Subject{User: "stranger"}, Source: "test"}
+	start, cancel, err := r.api.Subscribe(stranger, "/v1/feeds/504/datastreams/0.csv", in.push)
+	if !errors.Is(err, gateway.ErrDenied) || start == nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cancel)
+	start()
+	mine := r.subscribe(annPeer, "/v2/feeds/504/datastreams/0.csv")
+	mine.next()
+	r.value("Hut", "0", "1", rigStart)
+	r.drain()
+	mine.next()
+	r.api.grant()
+	in.empty()
+	r.put("/v2/feeds/504.json", `{"private":false}`)
+	r.api.grant()
+	in.want("1")
+	r.api.grant()
+	in.empty()
+	mine.empty()
+}
