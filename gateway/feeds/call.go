@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -164,8 +165,7 @@ func (c *call) answer(r gateway.Response) {
 // ask is what access decides about: the call's method with right on a feed and
 // maybe a datastream of it.
 func (c *call) ask(right access.Right, feed uint64, datastream string) access.Ask {
-	method := map[string]string{"GET": "get", "PUT": "put", "POST": "post", "DELETE": "delete"}[c.Method]
-	return access.Ask{Method: method, Right: right, Feed: feed, Datastream: datastream, Addr: c.Addr, Referer: c.Referer}
+	return access.Ask{Method: strings.ToLower(c.Method), Right: right, Feed: feed, Datastream: datastream, Addr: c.Addr, Referer: c.Referer}
 }
 
 // may decides about the call with right on a feed (0: none) and maybe a

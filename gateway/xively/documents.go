@@ -137,7 +137,7 @@ func decodeAs[T any](f Format, body []byte, asJSON, asXML, asCSV func([]byte) (T
 	if len(body) > MaxBody {
 		return zero, &Error{Status: 413, Title: "Request Entity Too Large", Text: fmt.Sprintf("%d bytes, at most %d", len(body), MaxBody)}
 	}
-	read := map[Format]func([]byte) (T, error){JSON: asJSON, XML: asXML, CSV: asCSV}[f]
+	read := pick(f, asJSON, asXML, asCSV)
 	if read == nil {
 		return zero, notAcceptable(f)
 	}
@@ -162,7 +162,7 @@ func AppendFeed(dst []byte, v Version, f Format, feed *Feed) ([]byte, error) {
 		func(b []byte) []byte { return appendFeedCSV(b, v, feed) })
 }
 
-// AppendFeeds writes a list of feeds. Summary leaves out their datastreams.
+// AppendFeeds writes a list of feeds, each as it is: a summary has no datastreams.
 func AppendFeeds(dst []byte, v Version, f Format, list List, feeds []*Feed) ([]byte, error) {
 	return appendAs(f, dst, func(b []byte) []byte { return appendFeedsJSON(b, v, list, feeds) },
 		func(b []byte) []byte { return appendFeedsXML(b, v, list, feeds) },
@@ -258,9 +258,22 @@ func AppendError(dst []byte, f Format, e *Error) []byte {
 }
 
 func appendAs(f Format, dst []byte, asJSON, asXML, asCSV func([]byte) []byte) ([]byte, error) {
-	write := map[Format]func([]byte) []byte{JSON: asJSON, XML: asXML, CSV: asCSV}[f]
+	write := pick(f, asJSON, asXML, asCSV)
 	if write == nil {
 		return dst, notAcceptable(f)
 	}
 	return write(dst), nil
+}
+
+// pick gives what belongs to f, the zero value for no format.
+func pick[F any](f Format, asJSON, asXML, asCSV F) (none F) {
+	switch f {
+	case JSON:
+		return asJSON
+	case XML:
+		return asXML
+	case CSV:
+		return asCSV
+	}
+	return none
 }
