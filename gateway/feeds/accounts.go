@@ -22,9 +22,6 @@ type accounts struct {
 	products products
 }
 
-// accounts gives the state behind keys, users and products.
-func (a *API) accounts() *accounts { return a.triggers.accounts }
-
 // newAccounts loads profiles and products.
 func newAccounts(cfg Config) (*accounts, error) {
 	s := &accounts{cfg: cfg, log: cfg.Logger, hashing: make(chan struct{}, 1), profiles: map[string]profile{}}

@@ -35,7 +35,7 @@ func (a *API) activation(c *call) (*xively.Activation, error) {
 	if _, err := xively.AppendActivation(nil, c.path.Format, &xively.Activation{}); err != nil {
 		return nil, err // before anything is made
 	}
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	p, d, ok := s.coded(c.path.ID)
@@ -114,7 +114,7 @@ func (a *API) feedFrom(c *call, p *product, d *made) (*gateway.Device, error) {
 	}
 	noted := *d
 	noted.Feed, noted.Born = feed.Feed, feed.Created
-	if err := a.accounts().products.putDevices(p, nil, &noted); err != nil {
+	if err := a.accounts.products.putDevices(p, nil, &noted); err != nil {
 		b := &gateway.Batch{From: access.System, Source: c.Source}
 		return nil, errors.Join(err, a.cfg.Hub.Change(b, gateway.ChangeRequest{Op: gateway.Delete, Device: feed.ID}))
 	}
@@ -135,7 +135,7 @@ func (a *API) issue(p *product, d *made, feed *gateway.Device) (text string, err
 	if now.Activated.IsZero() {
 		now.Activated = a.cfg.Clock.Now().Wall.Truncate(time.Microsecond)
 	}
-	if err := a.accounts().products.putDevices(p, nil, &now); err != nil {
+	if err := a.accounts.products.putDevices(p, nil, &now); err != nil {
 		return "", errors.Join(err, a.cfg.Registry.DeleteKey(k.ID))
 	}
 	if d.Key != "" {

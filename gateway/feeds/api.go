@@ -23,6 +23,7 @@ type API struct {
 	log      *slog.Logger
 	requests requestLog
 	triggers *triggers
+	accounts *accounts
 	table    map[xively.Resource]map[string]handler
 
 	state  states
@@ -72,6 +73,9 @@ func New(cfg Config) (*API, error) {
 	a.loadFeeds()
 	var err error
 	if a.triggers, err = newTriggers(cfg, a.describe); err != nil {
+		return nil, err
+	}
+	if a.accounts, err = newAccounts(cfg); err != nil {
 		return nil, err
 	}
 	return a, nil

@@ -262,8 +262,8 @@ func (a *API) newKey(c *call) (text string, err error) {
 }
 
 func (a *API) putKey(c *call) {
-	a.accounts().keys.Lock()
-	defer a.accounts().keys.Unlock()
+	a.accounts.keys.Lock()
+	defer a.accounts.keys.Unlock()
 	k, _, err := c.key()
 	if err == nil {
 		err = a.changeKey(c, k)
@@ -287,8 +287,8 @@ func (a *API) changeKey(c *call, k access.Key) error {
 }
 
 func (a *API) deleteKey(c *call) {
-	a.accounts().keys.Lock()
-	defer a.accounts().keys.Unlock()
+	a.accounts.keys.Lock()
+	defer a.accounts.keys.Unlock()
 	k, _, err := c.key()
 	if err == nil {
 		err = a.cfg.Registry.DeleteKey(k.ID)
@@ -303,8 +303,8 @@ func (a *API) deleteKey(c *call) {
 // regenerateKey gives a key another text, for which it takes a master key. The
 // old text is good for nothing when the answer comes.
 func (a *API) regenerateKey(c *call) {
-	a.accounts().keys.Lock()
-	defer a.accounts().keys.Unlock()
+	a.accounts.keys.Lock()
+	defer a.accounts.keys.Unlock()
 	k, _, err := c.key()
 	if err == nil {
 		err = c.mayAll()

@@ -24,7 +24,7 @@ func (c *call) product() (*product, error) {
 	if err := c.mayAll(); err != nil {
 		return nil, err
 	}
-	p, ok := c.api.accounts().products.get(c.path.ID)
+	p, ok := c.api.accounts.products.get(c.path.ID)
 	if !ok || p.User != c.subject.User && !c.api.cfg.Registry.Admin(c.subject) {
 		return nil, xively.NotFound()
 	}
@@ -70,7 +70,7 @@ func (a *API) listProducts(c *call) {
 		c.fail(err)
 		return
 	}
-	all := a.accounts().products.of(c.subject.User, a.cfg.Registry.Admin(c.subject))
+	all := a.accounts.products.of(c.subject.User, a.cfg.Registry.Admin(c.subject))
 	page := part(all, &list)
 	c.document(xively.AppendProducts(nil, c.path.Format, list, page))
 }
@@ -81,7 +81,7 @@ func (a *API) getProduct(c *call) {
 		c.fail(err)
 		return
 	}
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.mu.RLock()
 	shown := p.shown()
 	s.mu.RUnlock()
@@ -117,7 +117,7 @@ func (a *API) addProduct(c *call) (id string, err error) {
 	if w.Defaults != nil {
 		p.Defaults = *w.Defaults
 	}
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	if len(s.byID) >= maxProducts {
@@ -144,7 +144,7 @@ func (a *API) changeProduct(c *call) error {
 	if err != nil {
 		return err
 	}
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	old, ok := s.get(c.path.ID)
@@ -167,7 +167,7 @@ func (a *API) changeProduct(c *call) error {
 
 // deleteProduct deletes a product and its devices. Their feeds and keys stay.
 func (a *API) deleteProduct(c *call) {
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	p, err := c.product()
@@ -193,7 +193,7 @@ func (a *API) listDevices(c *call) {
 		return
 	}
 	serial, activated := c.path.Query.Get("serial"), c.path.Query.Get("activated")
-	all := a.accounts().products.devicesOf(p, func(d *made) bool {
+	all := a.accounts.products.devicesOf(p, func(d *made) bool {
 		return strings.Contains(d.Serial, serial) && (activated == "" || truth(activated) != d.Activated.IsZero())
 	})
 	shown := []xively.ProductDevice{}
@@ -209,7 +209,7 @@ func (c *call) device() (*product, *made, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	d, ok := c.api.accounts().products.device(p, c.path.Serial)
+	d, ok := c.api.accounts.products.device(p, c.path.Serial)
 	if !ok {
 		return nil, nil, xively.NotFound()
 	}
@@ -237,7 +237,7 @@ func (a *API) createDevices(c *call) {
 
 // addDevices adds all devices of the body, or none.
 func (a *API) addDevices(c *call) (path string, err error) {
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	p, err := c.product()
@@ -281,7 +281,7 @@ func (a *API) putDevice(c *call) {
 // changeDevice gives a device another serial and with it another activation
 // code.
 func (a *API) changeDevice(c *call) error {
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	p, old, err := c.device()
@@ -308,7 +308,7 @@ func (a *API) changeDevice(c *call) error {
 
 // deleteDevice deletes a device of a product. Its feed and its key stay.
 func (a *API) deleteDevice(c *call) {
-	s := &a.accounts().products
+	s := &a.accounts.products
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	p, d, err := c.device()

@@ -299,7 +299,7 @@ func TestNobodyActivatesForAnAccountThatIsGone(t *testing.T) {
 	}
 	path := "/v2/products/" + r.made("zoes", "/v2/products", `{"product":{"name":"P"}}`)
 	r.made("zoes", path+"/devices", `{"devices":[{"serial":"A"}]}`)
-	p := r.api.accounts().products.byID[strings.TrimPrefix(path, "/v2/products/")]
+	p := r.api.accounts.products.byID[strings.TrimPrefix(path, "/v2/products/")]
 	code := p.code("A")
 	r.activate("", code)
 	if err := r.reg.DeleteUser("zoe"); err != nil { // by another door than the API's

@@ -42,7 +42,6 @@ type triggers struct {
 	slots    chan struct{} // a delivery that is being made holds one
 	dropped  atomic.Uint64 // notifications that newer ones pushed out of queue
 	started  atomic.Bool   // present values were looked at
-	accounts *accounts     // see API.accounts
 
 	writing sync.Mutex // one change of the table at a time; taken before mu
 	mu      sync.RWMutex
@@ -117,9 +116,6 @@ func newTriggers(cfg Config, describe describer) (*triggers, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("feeds: triggers: %w", err)
-	}
-	if t.accounts, err = newAccounts(cfg); err != nil {
-		return nil, err
 	}
 	return t, nil
 }

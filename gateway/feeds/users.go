@@ -83,7 +83,7 @@ func (a *API) shownUsers(users ...access.User) []xively.User {
 	}
 	out := make([]xively.User, len(users))
 	for i, u := range users {
-		p := a.accounts().profile(u.Name)
+		p := a.accounts.profile(u.Name)
 		out[i] = xively.User{Login: u.Name, FullName: p.FullName, FirstName: p.FirstName, LastName: p.LastName,
 			Email: p.Email, About: p.About, Website: p.Website, Organisation: p.Organisation, TimeZone: p.TimeZone,
 			Roles: []string{"default"}, Feeds: owned[u.Name].feeds, Datastreams: owned[u.Name].datastreams}
@@ -138,7 +138,7 @@ func checkPassword(password string) error {
 
 // hash makes the hash of a new password, one at a time.
 func (a *API) hash(c *call, password string) (string, error) {
-	s := a.accounts()
+	s := a.accounts
 	select {
 	case s.hashing <- struct{}{}:
 		defer func() { <-s.hashing }()
@@ -182,7 +182,7 @@ func (a *API) newUser(c *call) (login string, err error) {
 	if u.PasswordHash, err = a.hash(c, *w.Password); err != nil {
 		return "", err
 	}
-	s := a.accounts()
+	s := a.accounts
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	if _, err := a.findUser(u.Name); err == nil {
@@ -210,8 +210,8 @@ func (a *API) newUser(c *call) (login string, err error) {
 // dropKeys deletes the keys of an account that does not exist, lest another of
 // the same name has them.
 func (a *API) dropKeys(login string) error {
-	a.accounts().keys.Lock()
-	defer a.accounts().keys.Unlock()
+	a.accounts.keys.Lock()
+	defer a.accounts.keys.Unlock()
 	for _, k := range a.cfg.Registry.Keys() {
 		if k.Owner != login {
 			continue
@@ -255,7 +255,7 @@ func (a *API) changeUser(c *call) error {
 			return err
 		}
 	}
-	s := a.accounts()
+	s := a.accounts
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	u, err := a.findUser(login) // as it is now
@@ -294,7 +294,7 @@ func (a *API) deleteUser(c *call) {
 }
 
 func (a *API) removeUser(login string) error {
-	s := a.accounts()
+	s := a.accounts
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	if err := a.cfg.Registry.DeleteUser(login); err != nil {

@@ -95,9 +95,9 @@ func TestUsers(t *testing.T) {
 			t.Errorf("account %+v", u)
 		}
 	}
-	before := r.api.accounts().profile("zoe")
+	before := r.api.accounts.profile("zoe")
 	r.as(200, "zoe", "PUT", "/v2/users/zoe", `{"user":{"password":"another one"}}`)
-	if r.api.accounts().profile("zoe") != before {
+	if r.api.accounts.profile("zoe") != before {
 		t.Error("a new password changes the profile")
 	}
 	k := key("zoes", true, perm(allMethods))
@@ -131,7 +131,7 @@ func TestUsers(t *testing.T) {
 
 func TestHashingOfAPasswordEndsWithItsRequest(t *testing.T) {
 	r := newRig(t)
-	r.api.accounts().hashing <- struct{}{} // somebody else's goes on
+	r.api.accounts.hashing <- struct{}{} // somebody else's goes on
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := r.api.hash(&call{ctx: ctx}, "long enough"); !errors.Is(err, context.Canceled) {
