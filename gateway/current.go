@@ -66,7 +66,8 @@ func (c *current) note(r *Record) {
 }
 
 // Current is the present value of a sensor (KindSensor) or an actuator
-// (KindActuator). A command counts as the value asked for.
+// (KindActuator). A command counts as the value asked for, unless the actuator is
+// one of this gateway's own: then what it has reached counts.
 func (h *Hub) Current(device, channel string, kind Kind) (Record, bool) {
 	h.current.mu.RLock()
 	defer h.current.mu.RUnlock()
@@ -93,7 +94,7 @@ func (h *Hub) Restore(walk func(func(Record) bool) error,
 	settled := map[currentKey]bool{}
 	n := 0
 	err := walk(func(r Record) bool {
-		if k, ok := keyOf(&r); ok && !settled[k] {
+		if k, ok := keyOf(&r); ok && !settled[k] && !h.owned(&r) {
 			since, wanted := born[k]
 			// The deletion of a sensor erases what was; an actuator's values tell
 			// by their time whose they are.
@@ -121,7 +122,12 @@ func (h *Hub) Restore(walk func(func(Record) bool) error,
 		if now.Quality != ClockUnset && !r.At.After(now.Wall) {
 			q.To = now.Wall // what claims to be from the future is not the present
 		}
-		if e := history(context.Background(), q, func(r Record) error { seen[k] = r; return nil }); e != nil {
+		if e := history(context.Background(), q, func(r Record) error {
+			if !h.owned(&r) {
+				seen[k] = r
+			}
+			return nil
+		}); e != nil {
 			err = errors.Join(err, e)
 			break
 		}

@@ -14,8 +14,11 @@ var (
 	ErrTooDeep       = errors.New("JSON nested too deeply")
 	ErrTooLarge      = errors.New("too large")
 	ErrBadTopic      = errors.New("no such topic")
-	ErrNotKept       = errors.New("the disk does not take records now")
-	ErrClosed        = errors.New("closed")
+	// ErrBadCommand is about a value that an actuator of this gateway cannot be
+	// brought to.
+	ErrBadCommand = errors.New("no command for this actuator")
+	ErrNotKept    = errors.New("the disk does not take records now")
+	ErrClosed     = errors.New("closed")
 )
 
 var reasons = []struct {
@@ -32,6 +35,7 @@ var reasons = []struct {
 	{ErrTooLarge, "too_large"},
 	{ErrBadTopic, "bad_topic"},
 	{ErrBadID, "bad_id"},
+	{ErrBadCommand, "bad_command"},
 	{ErrNotKept, "not_kept"},
 	{ErrClosed, "closed"},
 	{ErrBadPayload, "bad_payload"},

@@ -31,7 +31,9 @@ type HubConfig struct {
 	Clock    Clock
 	Forms    Forms
 	Forward  Forwarder
-	Logger   *slog.Logger
+	// Actuators may be nil.
+	Actuators Actuators
+	Logger    *slog.Logger
 	// AcknowledgeWithoutDisk acknowledges batches while the disk refuses them.
 	// They are kept in memory only, and lost with the power.
 	AcknowledgeWithoutDisk bool
@@ -154,7 +156,7 @@ func (h *Hub) admit(b *Batch, r *Reading) error {
 		_, ok = d.Actuator(r.Channel)
 	}
 	if ok {
-		return nil
+		return h.command(b, r)
 	}
 	if !create || CheckID(r.Channel) != nil {
 		return fmt.Errorf("%w: %q of device %q", ErrUnknownSensor, shorten(r.Channel, MaxID), r.Device)
@@ -164,6 +166,19 @@ func (h *Hub) admit(b *Batch, r *Reading) error {
 		req = ChangeRequest{Op: CreateActuator, Device: r.Device, NewActuator: &Actuator{ID: r.Channel}}
 	}
 	_, err := h.make(b, req, b.From.User)
+	return err
+}
+
+// command makes a value for an actuator of this gateway a command to it, if it
+// can be one.
+func (h *Hub) command(b *Batch, r *Reading) error {
+	if r.Kind == KindSensor || b.Confirmed || h.cfg.Actuators == nil {
+		return nil
+	}
+	owned, err := h.cfg.Actuators.Check(r.Device, r.Channel, r.Value)
+	if err == nil && owned {
+		r.Kind = KindCommand
+	}
 	return err
 }
 
@@ -316,6 +331,9 @@ func (h *Hub) records(b *Batch) []Record {
 		return append(recs, h.forwards(b.Carrier, b.Origin)...)
 	}
 	for i := range recs[:len(b.Readings)] {
+		if recs[i].Kind == KindCommand {
+			continue // the state that it reaches is the news
+		}
 		m := h.cfg.Forms.Value(&recs[i])
 		recs = append(recs, h.forwards(&m, b.Origin)...)
 	}
@@ -364,10 +382,27 @@ func (h *Hub) record(b *Batch, recs []Record) error {
 	return nil
 }
 
+// owned reports whether r is a command to an actuator of this gateway.
+func (h *Hub) owned(r *Record) bool {
+	if r.Kind != KindCommand || h.cfg.Actuators == nil {
+		return false
+	}
+	owned, _ := h.cfg.Actuators.Check(r.Device, r.Channel, r.Value)
+	return owned
+}
+
 // deliver hands b to all sinks; settled is called when the last one has.
 func (h *Hub) deliver(b *Batch, recs []Record, settled func(error)) {
+	owned := false
 	for i := range recs {
+		if h.owned(&recs[i]) {
+			owned = true
+			continue // its present value is what it reaches, not what was asked for
+		}
 		h.current.note(&recs[i])
+	}
+	if owned && b.Carrier == nil { // in the dialects' form a command looks like the state that follows it
+		recs = slices.DeleteFunc(slices.Clone(recs), func(r Record) bool { return h.owned(&r) })
 	}
 	if settled == nil {
 		settled = func(error) {}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -125,13 +126,14 @@ func (plainForms) Change(req ChangeRequest, d *Device) Message {
 type testSink struct {
 	mu      sync.Mutex
 	got     []*Batch
+	records [][]Record
 	hold    bool
 	waiting []func(error)
 }
 
-func (s *testSink) Deliver(b *Batch, _ []Record, settled func(error)) {
+func (s *testSink) Deliver(b *Batch, records []Record, settled func(error)) {
 	s.mu.Lock()
-	s.got = append(s.got, b)
+	s.got, s.records = append(s.got, b), append(s.records, records)
 	hold := s.hold
 	if hold {
 		s.waiting = append(s.waiting, settled)
@@ -531,5 +533,106 @@ func TestDeletedDeviceLeavesNoValues(t *testing.T) {
 	change(ChangeRequest{Op: CreateDevice, NewDevice: made})
 	if _, ok := f.hub.Current("X", "T", KindSensor); ok {
 		t.Error("the new device shows the old one's value")
+	}
+}
+
+// ownActuators owns Open/relay, which knows true and false.
+type ownActuators struct{}
+
+func (ownActuators) Check(device, actuator string, value json.RawMessage) (bool, error) {
+	if device != "Open" || actuator != "relay" {
+		return false, nil
+	}
+	if s := string(value); s != "true" && s != "false" {
+		return true, fmt.Errorf("%w: %s", ErrBadPayload, s)
+	}
+	return true, nil
+}
+
+// TestCommandToAnOwnActuator: it is recorded as a command, which no cloud takes
+// for news; what counts is the state that is reached.
+func TestCommandToAnOwnActuator(t *testing.T) {
+	d := declared()
+	d.Devices[0].Actuators = append(d.Devices[0].Actuators, Actuator{ID: "valve"})
+	f := newFixture(t, d, func(c *HubConfig) { c.Actuators = ownActuators{}; c.Forward = forwardAll{} })
+	send := func(actuator, value string, carrier, confirmed bool) error {
+		b := &Batch{Source: "test", Confirmed: confirmed,
+			Readings: []Reading{{Kind: KindActuator, Device: "Open", Channel: actuator, Value: json.RawMessage(value)}}}
+		if confirmed {
+			b.From = access.System
+		}
+		if carrier {
+			b.Carrier = &Message{Topic: "devices/Open/actuators/" + actuator + "/value", Payload: []byte(value)}
+		}
+		return f.hub.Submit(b)
+	}
+	current := func() string {
+		r, _ := f.hub.Current("Open", "relay", KindActuator)
+		return string(r.Value)
+	}
+	for _, carrier := range []bool{true, false} {
+		f.sink.got, f.sink.records = nil, nil
+		if err := send("relay", "true", carrier, false); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.sink.got) != 1 || f.sink.got[0].Readings[0].Kind != KindCommand {
+			t.Errorf("carrier %v: handed on as %+v", carrier, f.sink.got)
+		}
+		if n := len(f.sink.records[0]); n > 0 != carrier {
+			t.Errorf("carrier %v: subscribers get the forms of %d records", carrier, n)
+		}
+		if c := current(); c != "" {
+			t.Errorf("carrier %v: the value asked for, %s, is taken for the state", carrier, c)
+		}
+		f.log.commit()
+	}
+	kinds := func() (kinds string) {
+		for _, r := range f.log.records {
+			kinds += r.Kind.String() + " "
+		}
+		return kinds
+	}
+	if k := kinds(); k != "command message command " { // what came as a message is forwarded as one
+		t.Errorf("recorded %s", k)
+	}
+	f.log.records = nil
+	if err := send("relay", "true", false, true); err != nil {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	if k := kinds(); k != "actuator message " || current() != "true" {
+		t.Errorf("confirmed: recorded %s, current %q", k, current())
+	}
+	if err := send("relay", `"up"`, true, false); !errors.Is(err, ErrBadPayload) {
+		t.Errorf("no command: %v", err)
+	}
+	b := reading("Anns", "TC1", "1")
+	b.From, b.Readings[0].Kind = bob, KindActuator
+	if err := f.hub.Submit(b); !errors.Is(err, ErrDenied) {
+		t.Errorf("without the right: %v", err)
+	}
+	f.log.records = nil
+	if err := send("valve", "50", true, false); err != nil {
+		t.Fatal(err)
+	}
+	f.log.commit()
+	if k := kinds(); k != "actuator message " {
+		t.Errorf("somebody else's actuator: recorded %s", k)
+	}
+
+	// After a restart the last state counts, not a command after it.
+	back := newFixture(t, d, func(c *HubConfig) { c.Actuators = ownActuators{} })
+	recs := []Record{{Seq: 2, Kind: KindCommand, Device: "Open", Channel: "relay", Value: json.RawMessage("false")},
+		{Seq: 1, Kind: KindActuator, Device: "Open", Channel: "relay", Value: json.RawMessage("true")}}
+	if err := back.hub.Restore(func(fn func(Record) bool) error {
+		for _, r := range recs {
+			fn(r)
+		}
+		return nil
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := back.hub.Current("Open", "relay", KindActuator); string(r.Value) != "true" {
+		t.Errorf("after a restart: %s", r.Value)
 	}
 }

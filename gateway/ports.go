@@ -60,6 +60,10 @@ type Batch struct {
 	Origin   string    // name of the uplink it came down from; "" if born here
 	Readings []Reading // may be empty
 	Changed  string    // id of the device that a registry change is about; the Hub sets it
+	// Confirmed says that the values are states that the actuators' owner has
+	// reached. Otherwise a value for an actuator of HubConfig.Actuators is a
+	// command to it.
+	Confirmed bool
 	// Carrier is the message the readings came in (handed on byte for byte), or
 	// a message outside the dialects. Nil: subscribers get the readings in the
 	// dialects' own forms.
@@ -80,6 +84,15 @@ type Sink interface {
 	// calls settled exactly once, when what it holds for absent subscribers is
 	// as durable as b asks for (at once unless b.Wait).
 	Deliver(b *Batch, records []Record, settled func(error))
+}
+
+// Actuators are those that this gateway switches itself (sensors.Outputs has
+// them). A command to one of them is recorded as KindCommand and is no news for
+// a cloud; the state that it reaches is.
+type Actuators interface {
+	// Check reports whether an actuator is one of them, and if so why value, one
+	// JSON value, is no command for it. It must not block.
+	Check(device, actuator string, value json.RawMessage) (owned bool, err error)
 }
 
 // Forwarder turns messages into records for uplinks whose rules match.

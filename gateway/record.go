@@ -13,7 +13,7 @@ type Kind uint8
 const (
 	KindSensor   Kind = 1 // a sensor's value
 	KindActuator Kind = 2 // an actuator's value that was set from here or confirmed by its owner
-	KindCommand  Kind = 3 // an actuator's value asked for by a cloud; Origin names the uplink
+	KindCommand  Kind = 3 // an actuator's value asked for: by a cloud (Origin names the uplink), or of an actuator of this gateway by anybody
 	KindChange   Kind = 4 // a registry change (create, name, meta, delete): Topic and Value as on MQTT
 	KindMessage  Kind = 5 // a message outside the dialects kept for forwarding: Topic, Value (any bytes), QoS, Retain
 	KindGap      Kind = 6 // records that were dropped before Uplink had them: Lost

@@ -235,7 +235,7 @@ func verdict(err error) (code byte, reason string, silent bool) {
 	case errors.Is(err, gateway.ErrBadTopic), errors.Is(err, gateway.ErrBadID),
 		errors.Is(err, gateway.ErrUnknownDevice), errors.Is(err, gateway.ErrUnknownSensor):
 		return codeTopicInvalid, reason, false
-	case errors.Is(err, gateway.ErrBadPayload), errors.Is(err, gateway.ErrBadNumber),
+	case errors.Is(err, gateway.ErrBadPayload), errors.Is(err, gateway.ErrBadCommand), errors.Is(err, gateway.ErrBadNumber),
 		errors.Is(err, gateway.ErrBadTime), errors.Is(err, gateway.ErrTooDeep):
 		return codePayloadInvalid, reason, false
 	}

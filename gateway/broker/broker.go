@@ -100,8 +100,7 @@ func New(cfg Config) (*Broker, error) {
 	b := &Broker{
 		hub: cfg.Hub, access: cfg.Access, api: cfg.API, table: cfg.Table, clock: cfg.Clock, log: cfg.Logger,
 		limits: cfg.Limits, own: "gateways/" + cfg.ID, cfg: cfg,
-		retained: retained{maxN: cfg.Limits.Retained, maxBytes: int64(cfg.Limits.RetainedBytes), dirty: map[string]bool{},
-			volatile: "gateways/" + cfg.ID + "/"},
+		retained: retained{maxN: cfg.Limits.Retained, maxBytes: int64(cfg.Limits.RetainedBytes), dirty: map[string]bool{}},
 		keep:     keep{kick: make(chan struct{}, 1)},
 		ticks:    make(chan chan struct{}),
 		drops:    make(chan struct{}, 1),

@@ -24,6 +24,7 @@ type message struct {
 	reach   reach
 	device  string // of reachDevice
 	watch   *watch // of reachRequest
+	own     bool   // the gateway's own word about how things are now
 	size    int    // bytes of memory and, about, on the wire
 }
 
@@ -78,6 +79,10 @@ func (b *Broker) travelling(p *packets.Properties) any {
 	}
 	return out
 }
+
+// kept reports whether a retained message is kept on disk. The gateway's own
+// words are not: they change often, and are said anew after a start.
+func (m *message) kept() bool { return m != nil && !m.own }
 
 func (m *message) expired(now time.Duration) bool { return m.expires > 0 && now >= m.expires }
 

@@ -243,7 +243,7 @@ func (r *retained) collect(f *flushing, now time.Duration) {
 	for topic := range r.dirty {
 		f.topics = append(f.topics, topic)
 		m := r.find(topic)
-		if m == nil {
+		if !m.kept() {
 			f.pairs[prefixRetained+topic] = nil
 			continue
 		}

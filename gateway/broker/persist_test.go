@@ -409,3 +409,31 @@ func TestQueueTotal(t *testing.T) {
 		t.Fatal(n)
 	}
 }
+
+// TestOwnWordsAreNotKept: what the gateway itself retains says how things are
+// now. It is not on disk, and takes what a client had retained there with it.
+func TestOwnWordsAreNotKept(t *testing.T) {
+	table := newMemTable()
+	r := start(t, func(c *Config) { c.Table = table })
+	pub := r.connect(who{id: "pub"})
+	pub.retain("plain/a", "a client's", 1, 1)
+	pub.want(packets.Puback)
+	r.stop()
+	r.restart(table, false)
+	if r.retained.get("plain/a") == nil {
+		t.Fatal("a client's retained message is gone after a restart")
+	}
+	for _, topic := range []string{"plain/a", "devices/D/sensors/S/status"} {
+		r.Publish(gateway.Message{Topic: topic, Payload: []byte("own"), QoS: 1, Retain: true})
+		if m := r.retained.get(topic); m == nil || string(m.payload) != "own" {
+			t.Fatalf("%s is not retained", topic)
+		}
+	}
+	r.stop()
+	r.restart(table, false)
+	for _, topic := range []string{"plain/a", "devices/D/sensors/S/status"} {
+		if m := r.retained.get(topic); m != nil {
+			t.Errorf("%s is %q after a restart", topic, m.payload)
+		}
+	}
+}

@@ -16,9 +16,6 @@ type retained struct {
 	maxN     int
 	maxBytes int64
 	dirty    map[string]bool // topics that are not on disk as they are here
-	// volatile begins topics that are never kept on disk: the gateway's own say
-	// how it is now, change often and are said anew after a start.
-	volatile string
 }
 
 type leaf struct {
@@ -81,10 +78,11 @@ func (r *retained) get(topic string) *message {
 
 // put replaces the message of topic; nil removes it.
 func (r *retained) put(topic string, m *message) {
-	if m == nil && r.find(topic) == nil {
+	old := r.find(topic)
+	if m == nil && old == nil {
 		return
 	}
-	if r.volatile == "" || !strings.HasPrefix(topic, r.volatile) {
+	if m.kept() || old.kept() {
 		r.dirty[topic] = true
 	}
 	r.place(&r.root, topic, true, m)

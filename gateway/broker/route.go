@@ -62,10 +62,12 @@ func hasCommand(batch *gateway.Batch) bool {
 }
 
 // Publish routes a message of the gateway's own, such as its status. A retained
-// one is kept.
+// one is kept until the broker stops.
 func (b *Broker) Publish(m gateway.Message) {
 	defer b.caught("publish")
-	b.route(b.newMessage(&m, access.System))
+	own := b.newMessage(&m, access.System)
+	own.own = true
+	b.route(own)
 }
 
 // holding says for whom a message is held: persistent sessions at all, and

@@ -35,6 +35,7 @@ var statuses = []struct {
 	{gateway.ErrBadTopic, http.StatusBadRequest},
 	{gateway.ErrBadID, http.StatusBadRequest},
 	{gateway.ErrBadPayload, http.StatusBadRequest},
+	{gateway.ErrBadCommand, http.StatusBadRequest},
 	{gateway.ErrNotKept, http.StatusServiceUnavailable},
 	{gateway.ErrClosed, http.StatusServiceUnavailable},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
