@@ -20,6 +20,7 @@ const (
 	Switch                    // bool, true or false
 	Span                      // time.Duration as in 10s, Min and Max in seconds
 	File                      // string, path of a file that must be readable
+	Pin                       // string, a GPIO line that is taken, see CheckPin
 )
 
 // Option is one setting of a driver.
@@ -47,7 +48,7 @@ func (e OptionError) Error() string { return e.Option + ": " + e.Problem + "; " 
 // value for an option that is not set and has no default.
 type Options map[string]any
 
-// Text gives a Text or File option.
+// Text gives a Text, File or Pin option.
 func (o Options) Text(name string) string { v, _ := o[name].(string); return v }
 
 // Decimal gives a Decimal option.
@@ -66,9 +67,18 @@ func (o Options) Span(name string) time.Duration { v, _ := o[name].(time.Duratio
 // reports every mistake: unknown options, values out of range, what is
 // missing, and what Check finds.
 func (d *Driver) Parse(written map[string]string) (Options, []OptionError) {
-	out := make(Options, len(d.Options))
+	return parseOptions(d.Name, d.Options, d.Check, written)
+}
+
+// Parse is as of Driver.
+func (d *OutputDriver) Parse(written map[string]string) (Options, []OptionError) {
+	return parseOptions(d.Name, d.Options, d.Check, written)
+}
+
+func parseOptions(driver string, options []Option, check func(Options) []OptionError, written map[string]string) (Options, []OptionError) {
+	out := make(Options, len(options))
 	var wrong []OptionError
-	for _, o := range d.Options {
+	for _, o := range options {
 		text, given := written[o.Name]
 		switch {
 		case !given && o.Required:
@@ -87,20 +97,20 @@ func (d *Driver) Parse(written map[string]string) (Options, []OptionError) {
 		out[o.Name] = v
 	}
 	for name := range written {
-		if !slices.ContainsFunc(d.Options, func(o Option) bool { return o.Name == name }) {
-			wrong = append(wrong, OptionError{name, "unknown option of driver " + d.Name, "it has " + strings.Join(d.names(), ", ")})
+		if !slices.ContainsFunc(options, func(o Option) bool { return o.Name == name }) {
+			wrong = append(wrong, OptionError{name, "unknown option of driver " + driver, "it has " + strings.Join(names(options), ", ")})
 		}
 	}
-	if len(wrong) == 0 && d.Check != nil {
-		wrong = d.Check(out)
+	if len(wrong) == 0 && check != nil {
+		wrong = check(out)
 	}
 	slices.SortFunc(wrong, func(a, b OptionError) int { return strings.Compare(a.Option, b.Option) })
 	return out, wrong
 }
 
-func (d *Driver) names() []string {
-	names := make([]string, len(d.Options))
-	for i, o := range d.Options {
+func names(options []Option) []string {
+	names := make([]string, len(options))
+	for i, o := range options {
 		names[i] = o.Name
 	}
 	return names
@@ -120,7 +130,7 @@ func (o *Option) parse(text string) (any, *OptionError) {
 	case Integer:
 		n, err := strconv.ParseInt(text, 0, 64)
 		if err != nil || !o.within(float64(n)) {
-			return bad("a whole number" + o.limits(formatFloat))
+			return bad("a whole number" + o.limits(o.formatInteger))
 		}
 		return n, nil
 	case Switch:
@@ -134,6 +144,11 @@ func (o *Option) parse(text string) (any, *OptionError) {
 			return bad("a time such as 500ms, 10s or 5m" + o.limits(formatSeconds))
 		}
 		return d, nil
+	case Pin:
+		if CheckPin(text) != nil {
+			return bad("a GPIO line such as GPIO17 or gpiochip0:17")
+		}
+		return text, nil
 	case File:
 		if text == "" {
 			return bad("the path of a file")
@@ -157,6 +172,49 @@ func (o *Option) limits(format func(float64) string) string {
 	return " from " + format(o.Min) + " to " + format(o.Max)
 }
 
+// formatInteger writes a limit in the way the default is written.
+func (o *Option) formatInteger(f float64) string {
+	if strings.HasPrefix(o.Default, "0x") {
+		return fmt.Sprintf("0x%02x", int64(f))
+	}
+	return formatFloat(f)
+}
+
 func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
 func formatSeconds(f float64) string { return time.Duration(f * float64(time.Second)).String() }
+
+// Range says which values are possible, such as "(0x48 to 0x4b)" or "(a, b)";
+// "" if any of its kind are.
+func (o *Option) Range() string {
+	switch {
+	case len(o.Choices) > 0:
+		return "(" + strings.Join(o.Choices, ", ") + ")"
+	case o.Min == 0 && o.Max == 0:
+		return ""
+	case o.Kind == Span:
+		return "(" + formatSeconds(o.Min) + " to " + formatSeconds(o.Max) + ")"
+	case o.Kind == Integer:
+		return "(" + o.formatInteger(o.Min) + " to " + o.formatInteger(o.Max) + ")"
+	}
+	return "(" + formatFloat(o.Min) + " to " + formatFloat(o.Max) + ")"
+}
+
+// Placeholder is a value that the option could have, for showing what a driver
+// gives.
+func (o *Option) Placeholder() string {
+	switch o.Kind {
+	case Decimal, Integer:
+		return formatFloat(o.Min)
+	case Switch:
+		return "false"
+	case Span:
+		return formatSeconds(o.Min)
+	case Pin:
+		return "GPIO17"
+	}
+	if len(o.Choices) > 0 {
+		return o.Choices[0]
+	}
+	return "X"
+}

@@ -2,6 +2,7 @@ package sensors
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,17 +40,24 @@ const (
 // Config is what a Poller works with.
 type Config struct {
 	Items    []Item
+	Board    Board
 	Hub      Hub
 	Log      *slog.Logger
-	Registry *Registry    // nil: Builtin
-	OnStatus func(Status) // called on each change of a sensor's state and on each failure, from several goroutines; may be nil
+	Registry *Registry // nil: Builtin
+	// Last gives the value of a sensor that was recorded last; nil: none.
+	Last func(device, sensor string) (json.RawMessage, bool)
+	// OnStatus is called on each change of a channel's state and on each failure,
+	// from several goroutines; may be nil.
+	OnStatus func(Status)
 }
 
 // Poller reads the attached sensors, each at its own interval. Sensors of one
 // bus take turns in one goroutine; a bus that hangs holds up no other.
 type Poller struct {
 	hub      Hub
+	board    Board
 	log      *slog.Logger
+	last     func(device, sensor string) (json.RawMessage, bool)
 	onStatus func(Status)
 	lines    [][]*task // by bus
 
@@ -57,25 +65,37 @@ type Poller struct {
 	tasks []*task // in the order of the items; their status is guarded by mu
 }
 
-// task is one sensor. All but status belongs to the goroutine of its bus, and
-// sampler to the worker of that bus.
+// task is one sensor. What has no other owner belongs to the goroutine of its
+// bus.
 type task struct {
-	item    Item
-	driver  *Driver
-	sampler Sampler // nil: not open
-	phase   time.Duration
-	origin  time.Time // the grid of readings: origin + n*Every
-	due     time.Time
-	pause   time.Duration
-	status  Status
+	item   Item
+	driver *Driver
+	broken chan struct{} // of its bus: a Watch has ended
+
+	sampler Sampler // of the bus's worker; nil: not open
+	watch   *watch  // of the bus's worker; nil: nothing to watch
+
+	phase  time.Duration
+	origin time.Time // the grid of readings: origin + n*Every
+	due    time.Time
+	pause  time.Duration
+
+	taking sync.Mutex // guards what follows: samples come from the bus and from Watch
+	gauges []*gauge   // by channel
+	wrong  []error    // by channel: why its last value cannot be right
+
+	status []Status // by channel; of Poller.mu
 }
 
 // New prepares a Poller. It fails if an item names an unknown driver or has no
 // interval.
 func New(c Config) (*Poller, error) {
-	p := &Poller{hub: c.Hub, log: c.Log, onStatus: c.OnStatus}
+	p := &Poller{hub: c.Hub, board: c.Board, log: c.Log, last: c.Last, onStatus: c.OnStatus}
 	if c.Registry == nil {
 		c.Registry = Builtin()
+	}
+	if p.last == nil {
+		p.last = func(string, string) (json.RawMessage, bool) { return nil, false }
 	}
 	buses := map[string]int{}
 	for i, it := range c.Items {
@@ -86,31 +106,36 @@ func New(c Config) (*Poller, error) {
 		if it.Every < MinEvery {
 			return nil, fmt.Errorf("sensors: %s: interval %v, at least %v", it.Driver, it.Every, MinEvery)
 		}
-		t := &task{
-			item:   it,
-			driver: d,
-			phase:  min(it.Every, Spread) * time.Duration(i) / time.Duration(len(c.Items)),
-			status: Status{Driver: it.Driver, Device: it.Device, Sensor: it.SensorID(""), Bus: it.Bus},
+		t := &task{item: it, driver: d, broken: make(chan struct{}, 1),
+			phase: min(it.Every, Spread) * time.Duration(i) / time.Duration(len(c.Items))}
+		for _, ch := range d.Channels(it.Options) {
+			id := it.SensorID(ch.Suffix)
+			t.gauges = append(t.gauges, newGauge(id, ch, it.Rules[ch.Suffix]))
+			t.status = append(t.status, Status{Driver: it.Driver, Device: it.Device, Sensor: id, Bus: it.Bus})
 		}
+		t.wrong = make([]error, len(t.gauges))
 		p.tasks = append(p.tasks, t)
 		n, shared := buses[it.Bus]
 		if !shared || it.Bus == "" {
 			n = len(p.lines)
 			p.lines = append(p.lines, nil)
 			buses[it.Bus] = n
+		} else {
+			t.broken = p.lines[n][0].broken
 		}
 		p.lines[n] = append(p.lines[n], t)
 	}
 	return p, nil
 }
 
-// Status tells how each sensor is doing, in the order of the items.
+// Status tells how each channel of each sensor is doing, in the order of the
+// items.
 func (p *Poller) Status() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]Status, len(p.tasks))
-	for i, t := range p.tasks {
-		out[i] = t.status
+	var out []Status
+	for _, t := range p.tasks {
+		out = append(out, t.status...)
 	}
 	return out
 }
@@ -124,7 +149,9 @@ func (p *Poller) Run(ctx context.Context) error {
 	for i, tasks := range p.lines {
 		for _, t := range tasks {
 			t.origin = now.Add(t.phase)
-			t.due = t.origin
+			if t.due = t.origin; t.driver.Events {
+				t.due = now
+			}
 		}
 		wg.Go(func() { errs[i] = p.line(ctx, tasks) })
 	}
@@ -135,7 +162,7 @@ func (p *Poller) Run(ctx context.Context) error {
 
 // line polls the sensors of one bus.
 func (p *Poller) line(ctx context.Context, tasks []*task) (err error) {
-	w := newWorker(tasks)
+	w := p.newWorker(tasks)
 	defer func() {
 		if err = w.stop(); err != nil {
 			err = fmt.Errorf("%w: bus %q of %s", err, tasks[0].item.Bus, tasks[0].item.Driver)
@@ -149,6 +176,9 @@ func (p *Poller) line(ctx context.Context, tasks []*task) (err error) {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-tasks[0].broken:
+			p.hasten(tasks)
+			continue
 		case <-timer.C:
 		}
 		samples, err := p.sample(ctx, w, t)
@@ -159,6 +189,16 @@ func (p *Poller) line(ctx context.Context, tasks []*task) (err error) {
 			return nil
 		}
 		p.settle(t, err)
+	}
+}
+
+// hasten has the sensors whose Watch has failed read at once, which reports it
+// and opens them anew. The worker is idle.
+func (p *Poller) hasten(tasks []*task) {
+	for _, t := range tasks {
+		if t.watch.failed() != nil {
+			t.due = time.Now()
+		}
 	}
 }
 
@@ -187,20 +227,31 @@ func (p *Poller) sample(ctx context.Context, w *worker, t *task) ([]Sample, erro
 	}
 }
 
-// submit makes a batch of the samples. Nobody is owed an acknowledgement, so
-// that they go with the next commit and cost no commit of their own.
+// submit makes a batch of the samples that are to be published. Nobody is owed
+// an acknowledgement, so that they go with the next commit and cost no commit of
+// their own. A value that cannot be right is noted for its channel; the rest is
+// published.
 func (p *Poller) submit(t *task, samples []Sample) error {
 	if len(samples) == 0 {
 		return nil
 	}
-	b := &gateway.Batch{From: access.System, Source: "sensor " + t.driver.Name}
+	t.taking.Lock()
+	defer t.taking.Unlock()
+	now := time.Now()
+	out := make([]reading, 0, len(samples))
 	for _, s := range samples {
-		b.Readings = append(b.Readings, gateway.Reading{
-			Kind:    gateway.KindSensor,
-			Device:  t.item.Device,
-			Channel: t.item.SensorID(s.Suffix),
-			Value:   s.Value,
-		})
+		i := slices.IndexFunc(t.gauges, func(g *gauge) bool { return g.channel.Suffix == s.Suffix })
+		if i < 0 {
+			return fmt.Errorf("sensors: %s: gave a value of %q, which it does not have", t.driver.Name, s.Suffix)
+		}
+		out, t.wrong[i] = t.gauges[i].take(out, s.Value, now)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	b := &gateway.Batch{From: access.System, Source: "sensor " + t.driver.Name, Readings: make([]gateway.Reading, len(out))}
+	for i, r := range out {
+		b.Readings[i] = gateway.Reading{Kind: gateway.KindSensor, Device: t.item.Device, Channel: r.id, Value: r.value}
 	}
 	err := p.hub.Submit(b)
 	if err != nil && !errors.Is(err, gateway.ErrNotKept) { // the disk's trouble is not the sensor's
@@ -220,27 +271,50 @@ func (p *Poller) settle(t *task, err error) {
 		return
 	}
 	t.pause = 0
-	past := max(now.Sub(t.origin), 0)
-	t.due = t.origin.Add((past/t.item.Every + 1) * t.item.Every)
-	p.change(t, OK, nil)
+	t.due = t.origin
+	if past := now.Sub(t.origin); past >= 0 {
+		t.due = t.origin.Add((past/t.item.Every + 1) * t.item.Every)
+	}
+	p.well(t)
 }
 
-// change keeps the state of t and tells about it.
+// well notes that t was read: its channels are right, but for those whose last
+// value cannot be.
+func (p *Poller) well(t *task) {
+	t.taking.Lock()
+	wrong := slices.Clone(t.wrong)
+	t.taking.Unlock()
+	for i, err := range wrong {
+		if err != nil {
+			p.changeChannel(&t.status[i], Failing, err)
+		} else {
+			p.changeChannel(&t.status[i], OK, nil)
+		}
+	}
+}
+
+// change keeps the state of all channels of t and tells about it.
 func (p *Poller) change(t *task, s State, err error) {
+	for i := range t.status {
+		p.changeChannel(&t.status[i], s, err)
+	}
+}
+
+func (p *Poller) changeChannel(st *Status, s State, err error) {
 	now := time.Now()
 	p.mu.Lock()
-	old := t.status.State
+	old := st.State
 	if old != s {
-		t.status.State, t.status.Since = s, now
+		st.State, st.Since = s, now
 	}
-	t.status.Err = err
+	st.Err = err
 	switch s {
 	case OK:
-		t.status.Failures, t.status.Last = 0, now
+		st.Failures, st.Last = 0, now
 	case Failing:
-		t.status.Failures++
+		st.Failures++
 	}
-	status := t.status
+	status := *st
 	p.mu.Unlock()
 	if old == s && s == OK {
 		return

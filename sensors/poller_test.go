@@ -25,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type scripted struct {
 	open   func(ctx context.Context, env Env) error
 	sample func(ctx context.Context, env Env) ([]Sample, error)
+	// channels are the suffixes it has; nil: one without
+	channels []Channel
 
 	mu     sync.Mutex
 	opens  int
@@ -46,8 +48,13 @@ func (s scriptedSampler) Close() error {
 
 func (d *scripted) driver(name string) Driver {
 	return Driver{
-		Name: name, Bus: true,
-		Channels: func(Options) []Channel { return []Channel{{}} },
+		Name: name,
+		Channels: func(Options) []Channel {
+			if d.channels != nil {
+				return d.channels
+			}
+			return []Channel{{}}
+		},
 		Open: func(ctx context.Context, env Env, _ Options) (Sampler, error) {
 			d.mu.Lock()
 			d.opens++
@@ -149,7 +156,7 @@ func TestReadingsAreSpreadAndKeepTheirInterval(t *testing.T) {
 func TestAllChannelsOfASampleAreOneBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Registry
-		r.Register((&scripted{sample: func(context.Context, Env) ([]Sample, error) {
+		r.Register((&scripted{channels: []Channel{{Suffix: "temperature"}, {Suffix: "humidity"}}, sample: func(context.Context, Env) ([]Sample, error) {
 			return []Sample{{"temperature", json.RawMessage("20.5")}, {"humidity", json.RawMessage("40")}}, nil
 		}}).driver("d"))
 		h := newHub()
@@ -366,7 +373,9 @@ func TestNothingToPoll(t *testing.T) {
 	if _, err := New(Config{Items: []Item{{Driver: "none", Every: time.Second}}}); err == nil {
 		t.Error("an unknown driver")
 	}
-	if _, err := New(Config{Items: []Item{{Driver: "fake"}}}); err == nil {
+	var r Registry
+	r.Register((&scripted{sample: one}).driver("d"))
+	if _, err := New(Config{Registry: &r, Items: []Item{{Driver: "d"}}}); err == nil {
 		t.Error("no interval")
 	}
 }

@@ -1,4 +1,4 @@
-package sensors
+package drivers
 
 import (
 	"context"
@@ -6,33 +6,35 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"fieldgate/sensors"
 )
 
 func init() {
-	Register(Driver{
+	sensors.Register(sensors.Driver{
 		Name: "fake",
 		Doc:  "a made-up wave, for trying things out without hardware",
-		Options: []Option{
-			{Name: "kind", Doc: "form of the wave", Kind: Text, Default: "sine", Choices: []string{"sine", "ramp", "random-walk", "noise"}},
-			{Name: "period", Doc: "length of one sine or ramp", Kind: Span, Default: "10m", Min: 0.001, Max: 366 * 86400},
-			{Name: "min", Doc: "smallest value", Kind: Decimal, Default: "0"},
-			{Name: "max", Doc: "largest value", Kind: Decimal, Default: "100"},
-			{Name: "step", Doc: "longest step of the random walk", Kind: Decimal, Default: "1", Min: 1e-12, Max: 1e12},
-			{Name: "decimals", Doc: "digits after the point", Kind: Integer, Default: "2", Min: 0, Max: 9},
-			{Name: "seed", Doc: "start of the random numbers", Kind: Integer, Default: "1"},
-			{Name: "unit", Doc: "Waziup unit, such as DegreeCelsius", Kind: Text},
-			{Name: "quantity", Doc: "Waziup quantity kind, such as AirTemperature", Kind: Text},
+		Options: []sensors.Option{
+			{Name: "kind", Doc: "form of the wave", Kind: sensors.Text, Default: "sine", Choices: []string{"sine", "ramp", "random-walk", "noise"}},
+			{Name: "period", Doc: "length of one sine or ramp", Kind: sensors.Span, Default: "10m", Min: 0.001, Max: 366 * 86400},
+			{Name: "min", Doc: "smallest value", Kind: sensors.Decimal, Default: "0"},
+			{Name: "max", Doc: "largest value", Kind: sensors.Decimal, Default: "100"},
+			{Name: "step", Doc: "longest step of the random walk", Kind: sensors.Decimal, Default: "1", Min: 1e-12, Max: 1e12},
+			{Name: "decimals", Doc: "digits after the point", Kind: sensors.Integer, Default: "2", Min: 0, Max: 9},
+			{Name: "seed", Doc: "start of the random numbers", Kind: sensors.Integer, Default: "1"},
 		},
-		Check: func(o Options) []OptionError {
+		Check: func(o sensors.Options) []sensors.OptionError {
 			if o.Decimal("min") > o.Decimal("max") {
-				return []OptionError{{"min", "above max", "a number that is not above max"}}
+				return []sensors.OptionError{{Option: "min", Problem: "above max", Remedy: "a number that is not above max"}}
 			}
 			return nil
 		},
-		Channels: func(o Options) []Channel {
-			return []Channel{{Quantity: o.Text("quantity"), Unit: o.Text("unit")}}
+		Channels: func(o sensors.Options) []sensors.Channel {
+			return []sensors.Channel{{Decimals: int(o.Integer("decimals"))}}
 		},
-		Open: func(_ context.Context, env Env, o Options) (Sampler, error) { return newFake(env, o), nil },
+		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
+			return newFake(env, o), nil
+		},
 	})
 }
 
@@ -49,7 +51,7 @@ type fake struct {
 	at             float64 // of the random walk
 }
 
-func newFake(env Env, o Options) *fake {
+func newFake(env sensors.Env, o sensors.Options) *fake {
 	h := fnv.New64a() // two sensors with the same seed shall not be in step
 	_, _ = h.Write([]byte(env.Device + "/" + env.Sensor))
 	f := &fake{
@@ -69,13 +71,13 @@ func newFake(env Env, o Options) *fake {
 // mid is halfway between the limits; written so that it cannot overflow.
 func (f *fake) mid() float64 { return f.min/2 + f.max/2 }
 
-// Sample implements Sampler.
-func (f *fake) Sample(context.Context) ([]Sample, error) {
-	v, err := Number(f.value(), f.decimals)
+// Sample implements sensors.Sampler.
+func (f *fake) Sample(context.Context) ([]sensors.Sample, error) {
+	v, err := sensors.Number(f.value(), f.decimals)
 	if err != nil {
 		return nil, err
 	}
-	return []Sample{{Value: v}}, nil
+	return []sensors.Sample{{Value: v}}, nil
 }
 
 func (f *fake) value() float64 {
@@ -104,5 +106,5 @@ func (f *fake) phase() float64 {
 	return float64(past) / float64(f.period)
 }
 
-// Close implements Sampler.
+// Close implements sensors.Sampler.
 func (f *fake) Close() error { return nil }

@@ -1,4 +1,4 @@
-package sensors
+package drivers
 
 import (
 	"context"
@@ -15,22 +15,19 @@ import (
 	"unicode/utf8"
 
 	"fieldgate/gateway"
+	"fieldgate/sensors"
 )
 
 func init() {
-	Register(Driver{
+	sensors.Register(sensors.Driver{
 		Name: "replay",
 		Doc:  "values from a CSV file of time offsets and values",
-		Options: []Option{
-			{Name: "file", Doc: "CSV: offset in seconds or as in 1m30s, then the value", Kind: File, Required: true},
-			{Name: "loop", Doc: "begin again after the last value", Kind: Switch, Default: "false"},
-			{Name: "unit", Doc: "Waziup unit, such as DegreeCelsius", Kind: Text},
-			{Name: "quantity", Doc: "Waziup quantity kind, such as AirTemperature", Kind: Text},
+		Options: []sensors.Option{
+			{Name: "file", Doc: "CSV: offset in seconds or as in 1m30s, then the value", Kind: sensors.File, Required: true},
+			{Name: "loop", Doc: "begin again after the last value", Kind: sensors.Switch, Default: "false"},
 		},
-		Channels: func(o Options) []Channel {
-			return []Channel{{Quantity: o.Text("quantity"), Unit: o.Text("unit")}}
-		},
-		Open: func(_ context.Context, env Env, o Options) (Sampler, error) {
+		Channels: func(sensors.Options) []sensors.Channel { return []sensors.Channel{{Decimals: 3}} },
+		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			f, err := os.Open(o.Text("file"))
 			if err != nil {
 				return nil, fmt.Errorf("sensors: replay: %w", err)
@@ -152,15 +149,15 @@ func newReplay(now func() time.Time, rows []ReplayRow, loop bool) *replay {
 	return r
 }
 
-// Sample implements Sampler. Rounds that were slept through are left out.
-func (r *replay) Sample(context.Context) ([]Sample, error) {
+// Sample implements sensors.Sampler. Rounds that were slept through are left out.
+func (r *replay) Sample(context.Context) ([]sensors.Sample, error) {
 	elapsed := r.now().Sub(r.begin)
 	if r.length > 0 {
 		if missed := int64(elapsed/r.length) - r.round; missed > 1 {
 			r.round += missed - 1 // one round is caught up with, the rest is not
 		}
 	}
-	var out []Sample
+	var out []sensors.Sample
 	for {
 		if r.next == len(r.rows) {
 			if r.length == 0 {
@@ -172,10 +169,10 @@ func (r *replay) Sample(context.Context) ([]Sample, error) {
 		if time.Duration(r.round)*r.length+row.Offset > elapsed {
 			return out, nil
 		}
-		out = append(out, Sample{Value: row.Value})
+		out = append(out, sensors.Sample{Value: row.Value})
 		r.next++
 	}
 }
 
-// Close implements Sampler.
+// Close implements sensors.Sampler.
 func (r *replay) Close() error { return nil }

@@ -23,6 +23,7 @@ type Config struct {
 	Devices    []gateway.Device // Declared is set; Feed is 0 where the file gives none
 	AutoCreate bool
 	Sensors    []sensors.Item
+	Actuators  []sensors.OutputItem // those that this gateway switches itself
 	Radios     []Radio
 	LoRaWAN    LoRaWAN
 	Uplinks    []Uplink

@@ -126,12 +126,10 @@ func TestEveryOtherKey(t *testing.T) {
 	})
 	equal(t, "actuators", d.Actuators, []gateway.Actuator{{ID: "A", Name: "n", Meta: json.RawMessage(`{"b":"2"}`)}})
 	equal(t, "sensors", c.Sensors, []sensors.Item{
-		{Driver: "fake", Device: "D", Every: 500 * time.Millisecond, Options: sensors.Options{
-			"kind": "ramp", "period": time.Minute, "min": -5.0, "max": 5.0, "step": 0.5, "decimals": int64(3), "seed": int64(7),
-			"unit": "Volt", "quantity": "Voltage"}},
-		{Driver: "fake", Device: "D", Sensor: "S", Every: sensors.DefaultEvery, Options: sensors.Options{
-			"kind": "sine", "period": 10 * time.Minute, "min": 0.0, "max": 100.0, "step": 1.0, "decimals": int64(2), "seed": int64(1),
-			"unit": "Kelvin"}},
+		{Driver: "fake", Device: "D", Alone: true, Every: 500 * time.Millisecond, Options: sensors.Options{
+			"kind": "ramp", "period": time.Minute, "min": -5.0, "max": 5.0, "step": 0.5, "decimals": int64(3), "seed": int64(7)}},
+		{Driver: "fake", Device: "D", Sensor: "S", Alone: true, Every: sensors.DefaultEvery, Options: sensors.Options{
+			"kind": "sine", "period": 10 * time.Minute, "min": 0.0, "max": 100.0, "step": 1.0, "decimals": int64(2), "seed": int64(1)}},
 	})
 	u := c.Uplinks[0]
 	equal(t, "url", u.URL.String(), "wss://broker.example/mqtt?token=x")
