@@ -161,11 +161,25 @@ const (
 	PullDown
 )
 
+// Edges is a set of directions.
+type Edges uint8
+
+// The edges of a line. Where both are asked for, the kernel looks at the line
+// some time after an edge to tell which one it was, and is wrong about fast
+// pulses: their number is right still. Where one is asked for, all are of it.
+const (
+	NoEdges     Edges = 0
+	RisingEdge  Edges = 1 << 0
+	FallingEdge Edges = 1 << 1
+	BothEdges         = RisingEdge | FallingEdge
+)
+
 // InputConfig says how a line is read. Levels are those of the wire: whether
 // low means "on" is the driver's matter.
 type InputConfig struct {
-	Pull  Pull
-	Edges bool // Next is going to be called
+	Pull Pull
+	// Edges are those that Next gives; NoEdges: it is not going to be called.
+	Edges Edges
 	// Debounce swallows changes that do not last this long: the kernel's own
 	// filter where it has one. 0: none.
 	Debounce time.Duration
@@ -175,8 +189,8 @@ type InputConfig struct {
 type Edge struct {
 	Rising bool
 	At     time.Time // with Go's monotonic reading: when it happened
-	// Lost counts edges of this line right before this one that the kernel had
-	// no room to queue.
+	// Lost counts edges that were asked for, right before this one, that the kernel
+	// had no room to queue.
 	Lost uint32
 }
 

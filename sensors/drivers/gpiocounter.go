@@ -39,13 +39,15 @@ func init() {
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c := newGPIOCounter(env, o)
 			var err error
-			if c.line, err = gpioinLine(env, o); err != nil {
+			if c.line, err = gpioinLine(env, o, gpiocounterEdges[o.Text("edge")]); err != nil {
 				return nil, c.wrap(err)
 			}
 			return c, nil
 		},
 	})
 }
+
+var gpiocounterEdges = map[string]sensors.Edges{"falling": sensors.FallingEdge, "rising": sensors.RisingEdge, "both": sensors.BothEdges}
 
 func gpiocounterChannels(o sensors.Options) []sensors.Channel {
 	places := gpiocounterPlaces(o.Decimal("per_pulse"))
@@ -74,7 +76,6 @@ type gpiocounter struct {
 	pin               string
 	line              sensors.Input
 	now               func() time.Time
-	rising, falling   bool // which count
 	perPulse          float64
 	ratePer           time.Duration
 	base              float64 // total when it was opened
@@ -88,12 +89,9 @@ type gpiocounter struct {
 }
 
 func newGPIOCounter(env sensors.Env, o sensors.Options) *gpiocounter {
-	edge := o.Text("edge")
 	c := &gpiocounter{
 		pin:      o.Text("pin"),
 		now:      env.Now,
-		rising:   edge != "falling",
-		falling:  edge != "rising",
 		perPulse: o.Decimal("per_pulse"),
 		ratePer:  map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour}[o.Text("rate_per")],
 		base:     o.Decimal("initial"),
@@ -192,23 +190,12 @@ func (c *gpiocounter) watch(on bool) {
 	c.watching = on
 }
 
-// count adds an edge and those that were lost right before it. Edges take turns,
-// so that the last one that was lost went the other way.
+// count adds an edge and those that were lost right before it. Only those that
+// count were asked for: of both, the kernel does not know the directions well.
 func (c *gpiocounter) count(e sensors.Edge) {
-	same := uint64(e.Lost) / 2 // that went the way of e
-	other := uint64(e.Lost) - same
-	rising, falling := same+1, other
-	if !e.Rising {
-		rising, falling = other, same+1
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rising {
-		c.pulses += rising
-	}
-	if c.falling {
-		c.pulses += falling
-	}
+	c.pulses += 1 + uint64(e.Lost)
 }
 
 // Close implements sensors.Sampler.

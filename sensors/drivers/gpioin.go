@@ -33,7 +33,7 @@ func init() {
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			g := &gpioin{pin: o.Text("pin"), activeLow: o.Switch("active_low"), numbers: o.Text("values") == "number"}
 			var err error
-			if g.line, err = gpioinLine(env, o); err != nil {
+			if g.line, err = gpioinLine(env, o, sensors.BothEdges); err != nil {
 				return nil, g.wrap(err)
 			}
 			return g, nil
@@ -53,8 +53,8 @@ func gpioinOptions(pull string) []sensors.Option {
 }
 
 // gpioinLine takes the line of gpioinOptions.
-func gpioinLine(env sensors.Env, o sensors.Options) (sensors.Input, error) {
-	c := sensors.InputConfig{Edges: true, Debounce: o.Span("debounce")}
+func gpioinLine(env sensors.Env, o sensors.Options, edges sensors.Edges) (sensors.Input, error) {
+	c := sensors.InputConfig{Edges: edges, Debounce: o.Span("debounce")}
 	switch o.Text("pull") {
 	case "up":
 		c.Pull = sensors.PullUp
@@ -129,13 +129,12 @@ func (g *gpioin) Watch(ctx context.Context, emit func([]sensors.Sample)) error {
 			return g.wrap(err)
 		}
 		g.changed(e.Rising)
-		if e.Lost > 0 {
-			high, err := g.line.Level()
-			if err != nil {
-				return g.wrap(err)
-			}
-			g.changed(high)
+		// Some edges are lost and some are told wrong, but the level is the level.
+		high, err := g.line.Level()
+		if err != nil {
+			return g.wrap(err)
 		}
+		g.changed(high)
 	}
 }
 

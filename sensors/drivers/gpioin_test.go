@@ -146,7 +146,7 @@ func TestGPIOInOptions(t *testing.T) {
 		if _, err := measure(t, board, "gpio-in", map[string]string{"pin": "GPIO17", "pull": pull, "debounce": "20ms"}); err != nil {
 			t.Error(err)
 		}
-		if asked != (sensors.InputConfig{Pull: want, Edges: true, Debounce: 20 * time.Millisecond}) {
+		if asked != (sensors.InputConfig{Pull: want, Edges: sensors.BothEdges, Debounce: 20 * time.Millisecond}) {
 			t.Errorf("pull %s: %+v", pull, asked)
 		}
 	}
@@ -223,18 +223,22 @@ func (l *scriptedLine) Next(ctx context.Context) (sensors.Edge, error) {
 
 func (l *scriptedLine) Close() error { l.closed++; return nil }
 
-func TestGPIOInMakesLostEdgesGood(t *testing.T) {
+// TestGPIOInBelievesTheLevel: edges may be lost, and the kernel may take one for
+// the other.
+func TestGPIOInBelievesTheLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := &scriptedLine{edges: make(chan sensors.Edge, 8)}
 		w := watch(t, &bench{inputs: map[string]sensors.Input{"GPIO17": line}}, "gpio-in", map[string]string{"pin": "GPIO17"})
+		line.set(true, nil)
 		line.edges <- sensors.Edge{Rising: true}
 		w.want(t, "=true")
 		line.edges <- sensors.Edge{Rising: true} // no change
 		w.want(t, "")
-		line.edges <- sensors.Edge{Rising: true, Lost: 3} // the line is low by now
+		line.set(false, nil)
+		line.edges <- sensors.Edge{Rising: true, Lost: 3}
 		w.want(t, "=false")
 		line.set(true, nil)
-		line.edges <- sensors.Edge{Rising: true, Lost: 2}
+		line.edges <- sensors.Edge{Rising: false}
 		w.want(t, "=true")
 		line.set(true, errors.New("I/O error"))
 		line.edges <- sensors.Edge{Rising: false, Lost: 1}

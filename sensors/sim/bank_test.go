@@ -58,7 +58,7 @@ func TestWiring(t *testing.T) {
 	b := New(nil, time.Now)
 	for n := range 16 {
 		o := takeOutput(t, b, n, true)
-		in := takeInput(t, b, n+16, sensors.InputConfig{Edges: true})
+		in := takeInput(t, b, n+16, sensors.InputConfig{Edges: sensors.BothEdges})
 		for m := range Lines {
 			level(t, b, m, m%16 == n)
 		}
@@ -166,7 +166,7 @@ func TestTaken(t *testing.T) {
 
 func TestEdges(t *testing.T) {
 	powered(t, func(t *testing.T, b *Board) {
-		in := takeInput(t, b, 20, sensors.InputConfig{Edges: true})
+		in := takeInput(t, b, 20, sensors.InputConfig{Edges: sensors.BothEdges})
 		o := takeOutput(t, b, 4, false)
 		quiet(t, in)
 		for i := range 10 {
@@ -226,7 +226,7 @@ func TestEdges(t *testing.T) {
 		}
 
 		// What is queued comes before the reason why there is no more.
-		in = takeInput(t, b, 20, sensors.InputConfig{Edges: true})
+		in = takeInput(t, b, 20, sensors.InputConfig{Edges: sensors.BothEdges})
 		_ = o.Set(true)
 		if _, err := in.Next(ctx); !errors.Is(err, context.Canceled) {
 			t.Error("cancelled:", err)
@@ -295,7 +295,7 @@ func TestWatch(t *testing.T) {
 // The way of an edge from who makes it to who waits for it.
 func BenchmarkEdge(b *testing.B) {
 	board := New(nil, time.Now)
-	in, err := board.Input("sim:20", sensors.InputConfig{Edges: true})
+	in, err := board.Input("sim:20", sensors.InputConfig{Edges: sensors.BothEdges})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -186,7 +186,7 @@ func TestConcurrentUse(t *testing.T) {
 	cancel()
 	for n := range 4 {
 		repeat(func(i int) {
-			in, err := b.Input(linePrefix+string(rune('0'+n)), sensors.InputConfig{Edges: true, Debounce: time.Duration(i % 2)})
+			in, err := b.Input(linePrefix+string(rune('0'+n)), sensors.InputConfig{Edges: sensors.BothEdges, Debounce: time.Duration(i % 2)})
 			if err != nil {
 				return // the other one has it
 			}

@@ -71,7 +71,11 @@ func (in *input) filter(now time.Time) time.Duration {
 // accept is a change that counts.
 func (in *input) accept(high bool, at time.Time) {
 	in.stable = high
-	if in.config.Edges {
+	which := sensors.FallingEdge
+	if high {
+		which = sensors.RisingEdge
+	}
+	if in.config.Edges&which != 0 {
 		in.queue.push(sensors.Edge{Rising: high, At: at})
 	}
 }
@@ -119,7 +123,7 @@ func (in *input) Next(ctx context.Context) (sensors.Edge, error) {
 func (in *input) poll() (_ sensors.Edge, ok bool, left time.Duration, _ error) {
 	in.bank.mu.Lock()
 	defer in.bank.mu.Unlock()
-	if !in.config.Edges {
+	if in.config.Edges == sensors.NoEdges {
 		return sensors.Edge{}, false, 0, lineError(in.n, errNoEdges)
 	}
 	err := in.usable()

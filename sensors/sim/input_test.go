@@ -11,7 +11,7 @@ import (
 
 func TestDebounce(t *testing.T) {
 	powered(t, func(t *testing.T, b *Board) {
-		in := takeInput(t, b, 0, sensors.InputConfig{Edges: true, Debounce: 10 * time.Millisecond})
+		in := takeInput(t, b, 0, sensors.InputConfig{Edges: sensors.BothEdges, Debounce: 10 * time.Millisecond})
 		edges := make(chan sensors.Edge, 10)
 		go func() {
 			for {
@@ -63,7 +63,7 @@ func TestDebounce(t *testing.T) {
 
 	// Without anybody who waits, the edges are the same.
 	powered(t, func(t *testing.T, b *Board) {
-		in := takeInput(t, b, 0, sensors.InputConfig{Edges: true, Debounce: 10 * time.Millisecond})
+		in := takeInput(t, b, 0, sensors.InputConfig{Edges: sensors.BothEdges, Debounce: 10 * time.Millisecond})
 		start := time.Now()
 		for range 3 {
 			b.Drive(0, true)
@@ -86,7 +86,7 @@ func TestManyEdges(t *testing.T) {
 	const all = 100_000
 	for name, step := range map[string]int{"paced by the reader": queueSize, "as fast as it goes": all} {
 		b := New(nil, time.Now)
-		in := takeInput(t, b, 0, sensors.InputConfig{Edges: true})
+		in := takeInput(t, b, 0, sensors.InputConfig{Edges: sensors.BothEdges})
 		read := make(chan int)
 		go func() {
 			for i := range all {
@@ -144,7 +144,7 @@ func TestQueueGrows(t *testing.T) {
 
 func TestQueueDropsTheOldest(t *testing.T) {
 	b := New(nil, time.Now)
-	in := takeInput(t, b, 0, sensors.InputConfig{Edges: true})
+	in := takeInput(t, b, 0, sensors.InputConfig{Edges: sensors.BothEdges})
 	for i := range queueSize + 101 {
 		b.Drive(0, i%2 == 0)
 	}
