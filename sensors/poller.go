@@ -72,8 +72,11 @@ type task struct {
 	driver *Driver
 	broken chan struct{} // of its bus: a Watch has ended
 
-	sampler Sampler // of the bus's worker; nil: not open
-	watch   *watch  // of the bus's worker; nil: nothing to watch
+	sampler Sampler // nil: not open
+	watch   *watch  // nil: nothing to watch
+
+	calling sync.Mutex
+	called  bool // the driver is at work
 
 	phase  time.Duration
 	origin time.Time // the grid of readings: origin + n*Every
@@ -143,9 +146,8 @@ func (p *Poller) Status() []Status {
 // Run polls until ctx ends and returns nil, or ErrHung if a driver has not
 // returned Grace later. It is to be called once.
 func (p *Poller) Run(ctx context.Context) error {
-	errs := make([]error, len(p.lines))
-	var wg sync.WaitGroup
 	now := time.Now()
+	ended := make([]chan struct{}, len(p.lines))
 	for i, tasks := range p.lines {
 		for _, t := range tasks {
 			t.origin = now.Add(t.phase)
@@ -153,19 +155,40 @@ func (p *Poller) Run(ctx context.Context) error {
 				t.due = now
 			}
 		}
-		wg.Go(func() { errs[i] = p.line(ctx, tasks) })
+		ended[i] = make(chan struct{})
+		go func() {
+			defer close(ended[i])
+			p.line(ctx, tasks)
+		}()
 	}
 	<-ctx.Done() // without any sensor too
-	wg.Wait()
-	return errors.Join(errs...)
+	timer := time.NewTimer(Grace)
+	defer timer.Stop()
+	var hung []error
+	late := false
+	for i, tasks := range p.lines {
+		if !late {
+			select {
+			case <-ended[i]:
+				continue
+			case <-timer.C:
+				late = true
+			}
+		}
+		select {
+		case <-ended[i]:
+		default:
+			hung = append(hung, fmt.Errorf("%w: bus %q of %s", ErrHung, tasks[0].item.Bus, tasks[0].item.Driver))
+		}
+	}
+	return errors.Join(hung...)
 }
 
 // line polls the sensors of one bus.
-func (p *Poller) line(ctx context.Context, tasks []*task) (err error) {
-	w := p.newWorker(tasks)
+func (p *Poller) line(ctx context.Context, tasks []*task) {
 	defer func() {
-		if err = w.stop(); err != nil {
-			err = fmt.Errorf("%w: bus %q of %s", err, tasks[0].item.Bus, tasks[0].item.Driver)
+		for _, t := range tasks {
+			p.farewell(t)
 		}
 	}()
 	timer := time.NewTimer(0)
@@ -175,25 +198,25 @@ func (p *Poller) line(ctx context.Context, tasks []*task) (err error) {
 		timer.Reset(time.Until(t.due))
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tasks[0].broken:
 			p.hasten(tasks)
 			continue
 		case <-timer.C:
 		}
-		samples, err := p.sample(ctx, w, t)
+		samples, err := p.sample(ctx, t)
 		if err == nil {
 			err = p.submit(t, samples)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		p.settle(t, err)
 	}
 }
 
 // hasten has the sensors whose Watch has failed read at once, which reports it
-// and opens them anew. The worker is idle.
+// and opens them anew.
 func (p *Poller) hasten(tasks []*task) {
 	for _, t := range tasks {
 		if t.watch.failed() != nil {
@@ -202,29 +225,28 @@ func (p *Poller) hasten(tasks []*task) {
 	}
 }
 
-// sample has the worker read t, and reports if that takes too long.
-func (p *Poller) sample(ctx context.Context, w *worker, t *task) ([]Sample, error) {
+// sample reads t. A driver has Timeout for it, then its context ends; when it has
+// not returned Grace later, it is reported as hanging, for as long as it does.
+func (p *Poller) sample(ctx context.Context, t *task) ([]Sample, error) {
 	sctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	w.jobs <- job{sctx, t}
-	select {
-	case o := <-w.results:
-		return o.samples, o.err
-	case <-sctx.Done():
-	}
-	// A driver that heeds its context is given the time to return.
-	timer := time.NewTimer(Grace)
-	defer timer.Stop()
-	for {
-		select {
-		case o := <-w.results:
-			return o.samples, o.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
+	t.calling.Lock()
+	t.called = true
+	t.calling.Unlock()
+	alarm := time.AfterFunc(Timeout+Grace, func() {
+		t.calling.Lock()
+		defer t.calling.Unlock()
+		if t.called && ctx.Err() == nil {
 			p.change(t, Hanging, ErrHung)
 		}
-	}
+	})
+	defer func() {
+		alarm.Stop()
+		t.calling.Lock()
+		t.called = false
+		t.calling.Unlock()
+	}()
+	return p.read(sctx, t)
 }
 
 // submit makes a batch of the samples that are to be published. Nobody is owed

@@ -272,6 +272,7 @@ func TestAHangingBusHoldsUpNoOther(t *testing.T) {
 		r.Register(hangs.driver("hangs"))
 		r.Register((&scripted{sample: one}).driver("good"))
 		h := newHub()
+		var mu sync.Mutex
 		var hung []time.Duration
 		begin := time.Now()
 		c := Config{Registry: &r, Hub: h, Log: slog.New(slog.DiscardHandler), Items: []Item{
@@ -279,6 +280,8 @@ func TestAHangingBusHoldsUpNoOther(t *testing.T) {
 			{Driver: "good", Device: "D", Sensor: "g", Every: 10 * time.Second, Bus: "2"},
 			{Driver: "good", Device: "D", Sensor: "shares", Every: 10 * time.Second, Bus: "1"},
 		}, OnStatus: func(s Status) {
+			mu.Lock()
+			defer mu.Unlock()
 			if s.State == Hanging {
 				hung = append(hung, time.Since(begin))
 				if !errors.Is(s.Err, ErrHung) {
@@ -293,6 +296,8 @@ func TestAHangingBusHoldsUpNoOther(t *testing.T) {
 		if d := time.Since(begin); d != time.Minute+Grace {
 			t.Errorf("Run returned after %v", d)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if !reflect.DeepEqual(hung, []time.Duration{Timeout + Grace}) {
 			t.Errorf("said to hang at %v", hung)
 		}

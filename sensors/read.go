@@ -8,53 +8,6 @@ import (
 	"time"
 )
 
-// worker talks to the drivers of one bus in a goroutine of its own, so that
-// somebody can tell when they do not return.
-type worker struct {
-	jobs    chan job
-	results chan outcome // holds one, so that a late result blocks nobody
-	done    chan struct{}
-}
-
-type job struct {
-	ctx context.Context
-	t   *task
-}
-
-type outcome struct {
-	samples []Sample
-	err     error
-}
-
-// newWorker starts a worker for these tasks; stop ends it.
-func (p *Poller) newWorker(tasks []*task) *worker {
-	w := &worker{jobs: make(chan job), results: make(chan outcome, 1), done: make(chan struct{})}
-	go func() {
-		defer close(w.done)
-		for j := range w.jobs {
-			samples, err := p.read(j.ctx, j.t)
-			w.results <- outcome{samples, err}
-		}
-		for _, t := range tasks {
-			p.farewell(t)
-		}
-	}()
-	return w
-}
-
-// stop closes the sensors, or gives up on them after Grace.
-func (w *worker) stop() error {
-	close(w.jobs)
-	timer := time.NewTimer(Grace)
-	defer timer.Stop()
-	select {
-	case <-w.done:
-		return nil
-	case <-timer.C:
-		return ErrHung
-	}
-}
-
 // read opens the sensor if need be and measures. After a failure it is closed,
 // so that the next attempt opens it anew.
 func (p *Poller) read(ctx context.Context, t *task) (samples []Sample, err error) {
