@@ -71,7 +71,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "fieldgate.service")
-	if err := os.WriteFile(file, []byte(strings.Replace(unit(t), "ExecStart=/usr/bin/fieldgate ", "ExecStart="+self+" ", 1)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(unit(t), "/usr/bin/fieldgate ", self+" ")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput()
@@ -119,6 +119,7 @@ func TestUnit(t *testing.T) {
 	for key, want := range map[string][]string{
 		"Type":                     {"notify"},
 		"ExecStart":                {"/usr/bin/fieldgate run --config /etc/fieldgate/fieldgate.yaml"},
+		"ExecStopPost":             {"-/usr/bin/fieldgate release --config /etc/fieldgate/fieldgate.yaml"},
 		"Restart":                  {"always"},
 		"RestartPreventExitStatus": {"2"},
 		"WatchdogSec":              {"60"},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -38,7 +39,10 @@ type gatewayd struct {
 	broker   *broker.Broker
 	web      *web.Server
 	uplinks  []*uplink.Uplink
+	board    sensors.Board
 	sensors  *sensors.Poller
+	outputs  *sensors.Outputs
+	parts    *partStates
 
 	session   uint64
 	started   time.Duration // monotonic
@@ -73,8 +77,11 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 	if err := g.openLog(); err != nil {
 		return g, err
 	}
+	if err := g.openHardware(); err != nil {
+		return g, err
+	}
 	g.hub = gateway.NewHub(gateway.HubConfig{
-		Registry: g.registry, Log: g.records, Clock: clock, Forms: forms{}, Forward: forwarder{g},
+		Registry: g.registry, Log: g.records, Clock: clock, Forms: forms{}, Forward: forwarder{g}, Actuators: g.outputs,
 		Logger: log.With("part", "hub"), AcknowledgeWithoutDisk: cfg.Store.Acknowledge,
 	})
 	if err := g.hub.Restore(g.records.Backward, g.records.History); err != nil {
@@ -88,6 +95,7 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 	}
 	g.hub.AddSink(g.api)
 	g.hub.AddSink(g.broker)
+	g.hub.AddSink(g.outputs)
 	for i := range cfg.Uplinks {
 		u, err := g.newUplink(&cfg.Uplinks[i])
 		if err != nil {
@@ -99,11 +107,6 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 		log.Warn("the session number is not kept", "error", err)
 	}
 	g.web = web.New(g.webConfig())
-	if len(cfg.Sensors) > 0 {
-		if g.sensors, err = sensors.New(g.sensorConfig()); err != nil {
-			return g, err
-		}
-	}
 	g.registry.OnChange(func() {
 		for _, u := range g.uplinks {
 			u.DevicesChanged()
@@ -193,10 +196,6 @@ func (g *gatewayd) webConfig() web.Config {
 	}
 }
 
-func (g *gatewayd) sensorConfig() sensors.Config {
-	return sensors.Config{Items: g.cfg.Sensors, Hub: g.hub, Log: g.log.With("part", "sensors")}
-}
-
 func (g *gatewayd) uplinkNames() []string {
 	names := make([]string, len(g.cfg.Uplinks))
 	for i, u := range g.cfg.Uplinks {
@@ -279,9 +278,8 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 	for _, u := range g.uplinks {
 		uplinks.start("uplink "+u.Name(), u.Run)
 	}
-	if g.sensors != nil {
-		sources.start("sensors", g.sensors.Run)
-	}
+	sources.start("sensors", g.sensors.Run)
+	sources.start("actuators", g.outputs.Run)
 	sources.start("housekeeping", g.keepHouse)
 	sources.start("watchdog", func(ctx context.Context) error {
 		return feedWatchdog(ctx, g.log, g.probe)
@@ -299,6 +297,13 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 	brokers.stop()
 	uplinks.stop()
 	storeStage.stop()
+	select {
+	case err := <-group.failed:
+		if failed == nil {
+			g.log.Error("not everything stopped as it should", "error", err)
+		}
+	default:
+	}
 	if err := g.closeFiles(); err != nil {
 		// Nothing of it was acknowledged. It is no failure of the stop.
 		g.log.Error("not everything reached the disk", "error", err)
@@ -388,7 +393,7 @@ func (s *stage) start(name string, run func(context.Context) error) {
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		err := run(s.ctx)
+		err := caught(s.ctx, run)
 		if err == nil && s.ctx.Err() == nil {
 			err = errors.New("ended by itself")
 		}
@@ -400,6 +405,17 @@ func (s *stage) start(name string, run func(context.Context) error) {
 			}
 		}
 	}()
+}
+
+// caught runs a part of the gateway. If it panics, the others still stop in
+// order, and the outputs are left as they should be.
+func caught(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return run(ctx)
 }
 
 func (s *stage) stop() {

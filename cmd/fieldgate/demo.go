@@ -47,16 +47,20 @@ devices:
   - id: WeatherMast
     name: Weather mast of the school
     visibility: public
-    sensors: [{id: temperature, unit: DegreeCelsius}, {id: humidity, unit: Percent}, {id: wind, unit: MetrePerSecond}]
   - id: RiverGauge
     name: River gauge at the bridge
     visibility: public
-    sensors: [{id: level, unit: Metre}]
+# Simulated chips, register by register, which the same drivers read as on a
+# board. Line 20 is wired to line 4, so that it sees the relay.
 sensors:
-  - {driver: fake, device: WeatherMast, sensor: temperature, every: 1s, min: 14, max: 29, period: 10m, decimals: 1}
-  - {driver: fake, device: WeatherMast, sensor: humidity, every: 2s, kind: random-walk, min: 35, max: 95, step: 2, decimals: 0}
-  - {driver: fake, device: WeatherMast, sensor: wind, every: 2s, kind: noise, min: 0, max: 12, decimals: 1}
-  - {driver: fake, device: RiverGauge, sensor: level, every: 5s, kind: sine, min: 0.8, max: 2.4, period: 30m, decimals: 3}
+  - {driver: bme280, bus: "i2c:sim", device: WeatherMast, every: 2s}
+  - {driver: fake, device: WeatherMast, sensor: wind, every: 2s, kind: noise, min: 0, max: 12, decimals: 1, unit: MetrePerSecond, quantity: WindSpeed}
+  - {driver: ads1115, bus: "i2c:sim", channel: 0, device: RiverGauge, sensor: level, every: 5s, points: [[0.5, 0], [2.5, 4]], unit: Metre, quantity: WaterLevel}
+  - {driver: lm75, bus: "i2c:sim", address: 0x4f, device: RiverGauge, sensor: water, every: 10s, publish: {on_change: 0.5, max: 1m}, quantity: WaterTemperature}
+  - {driver: mcp3008, bus: "spi:sim", channel: 0, device: RiverGauge, sensor: battery, every: 10s}
+  - {driver: gpio-in, pin: "sim:20", device: MyDevice, sensor: contact}
+actuators:
+  - {driver: gpio-out, pin: "sim:4", device: MyDevice, actuator: relay, max_on: 30m}
 uplink:
   - {name: cloud, url: %q}
 log: {level: %s}

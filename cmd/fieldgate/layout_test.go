@@ -44,6 +44,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":        {"gateway/store"},
 	"github.com/eclipse/paho": {"uplink"},
 	"periph.io/":              {"sensors", "radio"},
+	"github.com/warthog618/":  {"sensors"},
 	"go.yaml.in/":             {"cmd"},
 	"github.com/alecthomas/":  {"cmd"},
 }

@@ -35,6 +35,11 @@ type cli struct {
 	Key     keyCmd     `cmd:"" help:"API keys."`
 	Device  deviceCmd  `cmd:"" help:"Devices and who may do what with them."`
 	Log     logCmd     `cmd:"" help:"Look into the log of readings."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what keeps this board from working, and what mends it."`
+	Scan    scanCmd    `cmd:"" help:"Say what is attached to this machine, with lines for the configuration."`
+	Sensors sensorsCmd `cmd:"" help:"List the drivers of sensors and actuators with their options."`
+	Read    readCmd    `cmd:"" passthrough:"" help:"Read one sensor once: --driver DRIVER and its keys."`
+	Release releaseCmd `cmd:"" help:"Bring the outputs to their on_stop after the gateway has died."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -117,6 +122,9 @@ func (c checkCmd) Run(env environment) error {
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(env.stderr, "warning:", w)
+	}
+	for _, w := range absent(env.ctx, cfg) {
+		fmt.Fprintln(env.stderr, "warning: on this machine", w)
 	}
 	_, err = fmt.Fprintf(env.stdout, "%s: ok\n", c.Config)
 	return err

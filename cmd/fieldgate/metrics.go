@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus" // the field's own metrics format and client; 1.5 MB in the armv6 binary
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"fieldgate/sensors"
 )
 
 // metrics gathers the counters of all parts when they are asked for; nothing is
@@ -63,6 +65,13 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 		count("uplink_dead_letters", "Records that the cloud refuses for ever.", s.DeadLettered, "uplink", s.Name)
 		count("uplink_gaps", "Announcements of lost records that the cloud's dialect has no form for.", s.Gaps, "uplink", s.Name)
 		count("uplink_commands", "Commands and changes taken over from the cloud.", s.Commands, "uplink", s.Name)
+	}
+	for _, s := range g.sensors.Status() {
+		gauge("sensor_ok", "1 if the last reading of an attached sensor went well.", truth(s.State == sensors.OK), "device", s.Device, "sensor", s.Sensor, "driver", s.Driver)
+	}
+	for _, s := range g.outputs.Status() {
+		gauge("actuator_ok", "1 if an actuator of this gateway did what it was asked last.", truth(s.State == sensors.OK), "device", s.Device, "actuator", s.Actuator, "driver", s.Driver)
+		gauge("actuator_level_percent", "How far an actuator of this gateway is on.", float64(s.Level), "device", s.Device, "actuator", s.Actuator, "driver", s.Driver)
 	}
 	api := g.api.Stats()
 	for class, n := range api.Requests {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -34,6 +35,9 @@ func (c runCmd) Run(env environment) error {
 	if err != nil {
 		return err
 	}
+	// Whoever reads standard error may go away; that must not end the gateway.
+	signal.Ignore(syscall.SIGPIPE)
+	defer lastWords(g, log, env.stderr)()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(env.ctx)
@@ -82,4 +86,36 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// fatalSignals end the process at once, as they would anyway: systemd's watchdog
+// sends SIGABRT. The outputs are brought to their on_stop before.
+var fatalSignals = []os.Signal{syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGPROF,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGIO, syscall.SIGPWR}
+
+// lastWords waits for a fatal signal until what it returns is called. The exit
+// status is 1: the Go runtime's own, 2, would have systemd leave the gateway
+// down.
+func lastWords(g *gatewayd, log *slog.Logger, stderr io.Writer) (stop func()) {
+	fatal, over, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(fatal, fatalSignals...)
+	go func() {
+		defer close(ended)
+		select {
+		case <-over:
+		case s := <-fatal:
+			g.outputs.Emergency()
+			log.Error("ended by a signal", "signal", s.String())
+			if s == syscall.SIGABRT || s == syscall.SIGQUIT { // somebody wants to know where it was
+				buf := make([]byte, 1<<20)
+				_, _ = stderr.Write(buf[:runtime.Stack(buf, true)])
+			}
+			os.Exit(exitError)
+		}
+	}()
+	return func() {
+		signal.Stop(fatal)
+		close(over)
+		<-ended
+	}
 }

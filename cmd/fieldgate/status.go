@@ -22,6 +22,9 @@ type status struct {
 	Backlog backlogStatus           `json:"backlog"` // of the uplink that is furthest behind
 	Uplinks map[string]uplinkStatus `json:"uplinks,omitempty"`
 	Missed  uint64                  `json:"missed,omitempty"` // records that never reached the disk
+
+	Sensors   *hardwareStatus `json:"sensors,omitempty"`   // those attached to this board
+	Actuators *hardwareStatus `json:"actuators,omitempty"` // those that this gateway switches
 }
 
 type storeStatus struct {
@@ -54,6 +57,7 @@ func (g *gatewayd) online() status {
 		started := now.Wall.Add(g.started - now.Mono).Truncate(time.Second)
 		s.Started = &started
 	}
+	s.Sensors, s.Actuators = g.hardware()
 	for _, u := range g.uplinks {
 		st := u.State()
 		us := uplinkStatus{State: "offline", Error: st.LastError, Backlog: g.backlog(u.Name()), Dead: st.DeadLettered}
@@ -81,7 +85,14 @@ func (g *gatewayd) backlog(uplink string) backlogStatus {
 // cloudStatus is what each uplink adds to its own state and session.
 func (g *gatewayd) cloudStatus() map[string]any {
 	s := g.online()
-	return map[string]any{"gateway": s.Gateway, "version": s.Version, "clock": s.Clock, "store": s.Store}
+	out := map[string]any{"gateway": s.Gateway, "version": s.Version, "clock": s.Clock, "store": s.Store}
+	if s.Sensors != nil {
+		out["sensors"] = s.Sensors
+	}
+	if s.Actuators != nil {
+		out["actuators"] = s.Actuators
+	}
+	return out
 }
 
 // problems says what is wrong now, for GET /healthz.
@@ -102,6 +113,7 @@ func (g *gatewayd) problems() []string {
 	if q := g.clock.Now().Quality; q == gateway.ClockUnset {
 		out = append(out, "clock: unset")
 	}
+	out = append(out, g.hardwareProblems()...)
 	return out
 }
 

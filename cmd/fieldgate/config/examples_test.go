@@ -70,7 +70,7 @@ func TestCommentedExamples(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	if len(c.Access.Users) != 2 || len(c.Access.Keys) != 1 || len(c.Access.ACL) != 1 || len(c.Devices) != 2 ||
-		len(c.Sensors) != 1 || len(c.Uplinks) != 1 || len(c.Uplinks[0].Forward) != 1 || c.Listen.MQTTS == "" ||
+		len(c.Sensors) != 8 || len(c.Actuators) != 2 || len(c.Uplinks) != 1 || len(c.Uplinks[0].Forward) != 1 || c.Listen.MQTTS == "" ||
 		c.ID != "gw-1" || c.Store.MaxAge == 0 || c.TLS.ClientCA == "" {
 		t.Errorf("not all of it was read: %+v\n%s", c, text)
 	}
