@@ -84,7 +84,7 @@ func absent(ctx context.Context, cfg *config.Config) (out []string) {
 		pins = nil // they are taken, and rightly so
 	}
 	for _, f := range board.Diagnose(ctx, board.DoctorOptions{Buses: buses, Pins: pins}) {
-		if f.Level == board.Fault && (slices.Contains(buses, f.What) || slices.Contains(pins, f.What)) {
+		if f.Level == board.Fault && (slices.Contains(buses, f.What) || slices.Contains(pins, f.What) || f.What == "GPIO" && len(pins) > 0) {
 			out = append(out, strings.TrimSuffix(f.What+": "+f.Why+"; "+f.Fix, "; "))
 		}
 	}

@@ -57,7 +57,7 @@ sensors:
   - {driver: fake, device: WeatherMast, sensor: wind, every: 2s, kind: noise, min: 0, max: 12, decimals: 1, unit: MetrePerSecond, quantity: WindSpeed}
   - {driver: ads1115, bus: "i2c:sim", channel: 0, device: RiverGauge, sensor: level, every: 5s, points: [[0.5, 0], [2.5, 4]], unit: Metre, quantity: WaterLevel}
   - {driver: lm75, bus: "i2c:sim", address: 0x4f, device: RiverGauge, sensor: water, every: 10s, publish: {on_change: 0.5, max: 1m}, quantity: WaterTemperature}
-  - {driver: mcp3008, bus: "spi:sim", channel: 0, device: RiverGauge, sensor: battery, every: 10s}
+  - {driver: mcp3008, bus: "spi:sim", channel: 0, device: RiverGauge, sensor: sunshine, every: 10s, scale: 30, unit: Percent}
   - {driver: gpio-in, pin: "sim:20", device: MyDevice, sensor: contact}
 actuators:
   - {driver: gpio-out, pin: "sim:4", device: MyDevice, actuator: relay, max_on: 30m}
@@ -195,7 +195,7 @@ func (d *demo) greet(addresses []string, data, key string) {
 	}
 	_, port, _ := net.SplitHostPort(at["mqtt"])
 	_, cloudPort, _ := net.SplitHostPort(d.cloud.Addr())
-	d.say.line(`fieldgate demo: a gateway with four simulated sensors, and a small cloud, in one process.
+	d.say.line(`fieldgate demo: a gateway with simulated chips and lines, and a small cloud, in one process.
   local MQTT broker  %s
   web                http://%s
   cloud's broker     %s
@@ -205,13 +205,14 @@ Type in another terminal:
   what the local network sees  mosquitto_sub -p %s -v -t '#'
   publish a reading            mosquitto_pub -L "mqtt://localhost:%s/devices/MyDevice/sensors/TC1/value" -m '{"value": "3"}'
   what the cloud sees          mosquitto_sub -p %s -v -t '#'
+  switch the relay             mosquitto_pub -p %s -t devices/MyDevice/actuators/relay/value -m true
   command from the cloud       mosquitto_pub -p %s -q 1 -t devices/MyDevice/actuators/relay/value -m true
   the same device as a feed    mosquitto_sub -p %s -u %s -v -t /v2/feeds/504.json
   and written as one           mosquitto_pub -p %s -u %s -t /v2/feeds/504.csv -m TC1,29
-  the log on disk              curl http://%s/status
+  how it is doing              curl http://%s/status
 
 Ctrl-C ends it.
-`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, cloudPort, port, key, port, key, at["http"])
+`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, port, cloudPort, port, key, port, key, at["http"])
 }
 
 // play cuts the link now and then and tells what comes of it.
