@@ -18,7 +18,7 @@ type ScanOptions struct {
 	Drivers *sensors.Registry // whose chips are known; nil: sensors.Builtin()
 	Device  string            // device in the lines for the configuration; "": MyDevice
 	// BusTime is how long a bus may take; 0: DefaultBusTime. Buses are looked at
-	// side by side.
+	// one after the other.
 	BusTime time.Duration
 	// ReadOnly leaves out what tells chips apart by their id register: for that
 	// the register's number has to be written to the chip.

@@ -28,52 +28,18 @@ const (
 // ends a transaction after a second or two.
 const grace = 3 * time.Second
 
-// scanI2C looks at all buses side by side.
-func (s *scanner) scanI2C(ctx context.Context) []I2CBus {
-	type running struct {
-		probe *i2cProbe
-		done  chan struct{}
-	}
-	var all []running
+// scanI2C looks at the buses one after the other: on a Pi the controllers share
+// an interrupt, and on an emulated one that was enough for absent chips to answer.
+func (s *scanner) scanI2C(ctx context.Context) (out []I2CBus) {
 	for _, name := range s.root.buses(sensors.I2C) {
 		number := strings.TrimPrefix(name, "i2c:")
 		p := &i2cProbe{scanner: s, kernel: s.root.bound(number)}
 		p.order, p.usual = s.addressOrder()
 		p.bus = I2CBus{Name: name, Adapter: s.root.text("/sys/class/i2c-dev/i2c-" + number + "/name")}
-		r := running{p, make(chan struct{})}
-		all = append(all, r)
-		if why := leftAlone(p.bus.Adapter); why != "" {
-			p.bus.Problem = why
-			close(r.done)
-			continue
+		if p.bus.Problem = leftAlone(p.bus.Adapter); p.bus.Problem == "" {
+			s.watch(ctx, p)
 		}
-		go func() {
-			defer close(r.done)
-			timed, cancel := context.WithTimeout(ctx, s.BusTime)
-			defer cancel()
-			p.run(timed)
-		}()
-	}
-	// Nobody can end a transaction that the kernel does not end. Such a bus is
-	// reported with what it gave until then, and its goroutine is left behind.
-	limit := time.NewTimer(s.BusTime + grace)
-	defer limit.Stop()
-	late := false
-	var out []I2CBus
-	for _, r := range all {
-		if !late {
-			select {
-			case <-r.done:
-			case <-limit.C:
-				late = true
-			}
-		}
-		select {
-		case <-r.done:
-		default:
-			r.probe.fail("the bus hangs: a transaction does not end")
-		}
-		out = append(out, r.probe.result())
+		out = append(out, p.result())
 	}
 	for i := range out {
 		for j := range out[i].Chips {
@@ -82,6 +48,26 @@ func (s *scanner) scanI2C(ctx context.Context) []I2CBus {
 		}
 	}
 	return out
+}
+
+// watch runs p for BusTime. Nobody can end a transaction that the kernel does not
+// end: such a bus is reported with what it gave until then, and its goroutine is
+// left behind.
+func (s *scanner) watch(ctx context.Context, p *i2cProbe) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		timed, cancel := context.WithTimeout(ctx, s.BusTime)
+		defer cancel()
+		p.run(timed)
+	}()
+	limit := time.NewTimer(s.BusTime + grace)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		p.fail("the bus hangs: a transaction does not end")
+	}
 }
 
 // leftAlone says why a bus is not touched: on mainboards and graphics cards
