@@ -192,7 +192,7 @@ func (g *gatewayd) webConfig() web.Config {
 		GatewayID: g.cfg.ID, Hub: g.hub, Registry: g.registry, MQTT: g.broker.WebSocket(),
 		Health: g.problems, Status: func() any { return g.online() }, Metrics: g.metrics(),
 		Logger: g.log.With("part", "web"), Admin: admin{g}, History: history{g},
-		API: g.api, Requests: func() any { return g.api.Requests() },
+		Trouble: g.failing, API: g.api, Requests: func() any { return g.api.Requests() },
 	}
 }
 

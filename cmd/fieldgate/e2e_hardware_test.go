@@ -63,7 +63,8 @@ func TestAttachedChips(t *testing.T) {
 	s := subscribe(t, g.mqtt, "-t", "devices/+/sensors/+/value", "-t", "devices/+/sensors/+/status")
 	status := func(sensor, want string) {
 		t.Helper()
-		payload := s.until("devices/Mast/sensors/"+sensor+"/status", containing(`"state":"`+want+`"`))
+		topic := "devices/Mast/sensors/" + sensor + "/status"
+		payload := subscribe(t, g.mqtt, "-t", topic).until(topic, containing(`"state":"`+want+`"`))
 		var st partStatus
 		if err := json.Unmarshal([]byte(payload), &st); err != nil || st.Driver == "" || st.Bus == "" || (st.Error == "") != (want == "ok") {
 			t.Errorf("%s: %s (%v)", sensor, payload, err)
@@ -89,20 +90,21 @@ func TestAttachedChips(t *testing.T) {
 			}
 		}
 	}
-	s2 := subscribe(t, g.mqtt, "-t", "devices/Mast/sensors/pressure/status")
-	s2.until("devices/Mast/sensors/pressure/status", containing(`"state":"ok"`))
+	status("pressure", "ok")
 	status("temperature", "ok")
 	for _, l := range s.out.snapshot() {
 		if strings.Contains(l, "devices/Secret/") || strings.Contains(l, "sensors/humidity/value") || strings.Contains(l, "sensors/absent/value") {
 			t.Errorf("an anonymous client got %s", l)
 		}
 	}
-	health := get(t, g, "/healthz")
-	if !strings.Contains(health, "sensor Mast/absent: ") || strings.Contains(health, "temperature") {
+	if health := get(t, g, "/healthz"); !strings.Contains(health, "sensors: 3 failing") || strings.Contains(health, "Mast") {
 		t.Errorf("/healthz says %q", health)
 	}
+	if page := get(t, g, "/"); !strings.Contains(page, "i2c:999 is not there") || strings.Contains(page, "inside") {
+		t.Errorf("the page: %s", page)
+	}
 	var st status2
-	if err := json.Unmarshal([]byte(get(t, g, "/status")), &st); err != nil || st.Sensors.Failing["Mast/nobus"] == "" || st.Sensors.OK < 3 || st.Actuators.OK != 2 {
+	if err := json.Unmarshal([]byte(get(t, g, "/status")), &st); err != nil || st.Sensors.Failing != 3 || st.Sensors.OK < 3 || st.Actuators.OK != 2 {
 		t.Errorf("/status: %+v, %v", st, err)
 	}
 	if m := get(t, g, "/metrics"); !strings.Contains(m, `fieldgate_sensor_ok{device="Mast",driver="lm75",sensor="absent"} 0`) ||

@@ -105,24 +105,22 @@ func oneLine(err error) string {
 	return line
 }
 
-// hardwareStatus is about the attached sensors and actuators together.
+// hardwareStatus counts the attached sensors, or the actuators, by how they are
+// doing. It names none: it is for everybody, and a device may be private.
 type hardwareStatus struct {
-	OK      int               `json:"ok"`
-	Waiting int               `json:"waiting,omitempty"`
-	Failing map[string]string `json:"failing,omitempty"` // "device/sensor" to the reason
+	OK      int `json:"ok"`
+	Waiting int `json:"waiting,omitempty"`
+	Failing int `json:"failing,omitempty"`
 }
 
-func (h *hardwareStatus) add(what string, s sensors.State, err error) {
+func (h *hardwareStatus) add(s sensors.State) {
 	switch s {
 	case sensors.OK:
 		h.OK++
 	case sensors.Waiting:
 		h.Waiting++
 	default:
-		if h.Failing == nil {
-			h.Failing = map[string]string{}
-		}
-		h.Failing[what] = oneLine(err)
+		h.Failing++
 	}
 }
 
@@ -133,27 +131,41 @@ func (g *gatewayd) hardware() (attached, actuators *hardwareStatus) {
 		if attached == nil {
 			attached = &hardwareStatus{}
 		}
-		attached.add(s.Device+"/"+s.Sensor, s.State, s.Err)
+		attached.add(s.State)
 	}
 	for _, s := range g.outputs.Status() {
 		if actuators == nil {
 			actuators = &hardwareStatus{}
 		}
-		actuators.add(s.Device+"/"+s.Actuator, s.State, s.Err)
+		actuators.add(s.State)
 	}
 	return attached, actuators
 }
 
-// hardwareProblems says which of them fail, for GET /healthz.
+// hardwareProblems says how many of them fail, for GET /healthz.
 func (g *gatewayd) hardwareProblems() (out []string) {
+	attached, actuators := g.hardware()
+	if attached != nil && attached.Failing > 0 {
+		out = append(out, fmt.Sprintf("sensors: %d failing, see devices/+/sensors/+/status", attached.Failing))
+	}
+	if actuators != nil && actuators.Failing > 0 {
+		out = append(out, fmt.Sprintf("actuators: %d failing, see devices/+/actuators/+/status", actuators.Failing))
+	}
+	return out
+}
+
+// failing gives why each of them fails, by "device/sensors/id" and
+// "device/actuators/id".
+func (g *gatewayd) failing() map[string]string {
+	out := map[string]string{}
 	for _, s := range g.sensors.Status() {
-		if s.State == sensors.Failing || s.State == sensors.Hanging {
-			out = append(out, fmt.Sprintf("sensor %s/%s: %s", s.Device, s.Sensor, oneLine(s.Err)))
+		if s.Err != nil {
+			out[s.Device+"/sensors/"+s.Sensor] = oneLine(s.Err)
 		}
 	}
 	for _, s := range g.outputs.Status() {
-		if s.State == sensors.Failing || s.State == sensors.Hanging {
-			out = append(out, fmt.Sprintf("actuator %s/%s: %s", s.Device, s.Actuator, oneLine(s.Err)))
+		if s.Err != nil {
+			out[s.Device+"/actuators/"+s.Actuator] = oneLine(s.Err)
 		}
 	}
 	return out

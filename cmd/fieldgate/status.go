@@ -92,6 +92,9 @@ func (g *gatewayd) cloudStatus() map[string]any {
 	if s.Actuators != nil {
 		out["actuators"] = s.Actuators
 	}
+	if f := g.failing(); len(f) > 0 { // whoever reads it there owns the gateway
+		out["failing"] = f
+	}
 	return out
 }
 

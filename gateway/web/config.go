@@ -121,6 +121,10 @@ type Config struct {
 	Health    func() []string     // what is wrong now, a line each; empty: all is well
 	Status    func() any          // what GET /status answers, as JSON
 	Metrics   prometheus.Gatherer // nil: no /metrics
+	// Trouble says why sensors and actuators that are attached to the board fail, by
+	// "device/sensors/id" and "device/actuators/id". Only who may view the device is
+	// told. May be nil.
+	Trouble func() map[string]string
 	// OpenMetrics lets everybody read /metrics. Otherwise administrators may,
 	// and programs on this machine.
 	OpenMetrics bool

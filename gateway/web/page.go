@@ -41,6 +41,7 @@ type pageChannel struct {
 	Value    string
 	Unit     string
 	At       string
+	Trouble  string // why it fails
 }
 
 // page shows people what there is.
@@ -49,9 +50,13 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, c caller) {
 	if s.cfg.Health != nil {
 		data.Problems = s.cfg.Health()
 	}
+	var trouble map[string]string
+	if s.cfg.Trouble != nil {
+		trouble = s.cfg.Trouble()
+	}
 	for _, d := range s.cfg.Registry.Devices() {
 		if s.cfg.Registry.Can(c.subject, access.View, d.ID) {
-			data.Devices = append(data.Devices, s.pageDevice(d))
+			data.Devices = append(data.Devices, s.pageDevice(d, trouble))
 		}
 	}
 	var b bytes.Buffer
@@ -65,7 +70,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, c caller) {
 	_, _ = w.Write(b.Bytes())
 }
 
-func (s *Server) pageDevice(d *gateway.Device) pageDevice {
+func (s *Server) pageDevice(d *gateway.Device, trouble map[string]string) pageDevice {
 	out := pageDevice{ID: d.ID, Name: d.Name, Public: d.Grants.Public}
 	for i := range d.Sensors {
 		v := &d.Sensors[i]
@@ -74,6 +79,10 @@ func (s *Server) pageDevice(d *gateway.Device) pageDevice {
 	for i := range d.Actuators {
 		v := &d.Actuators[i]
 		out.Channels = append(out.Channels, s.pageChannel(d, "actuators", v.ID, v.Name, "", gateway.KindActuator))
+	}
+	for i := range out.Channels {
+		ch := &out.Channels[i]
+		ch.Trouble = trouble[d.ID+"/"+ch.Word+"/"+ch.ID]
 	}
 	return out
 }

@@ -82,6 +82,9 @@ func TestMetrics(t *testing.T) {
 func TestPage(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *gateway.Declared) {
 		c.Health = func() []string { return []string{"store: <i>full</i>"} }
+		c.Trouble = func() map[string]string {
+			return map[string]string{"Open/sensors/S1": "Open does not answer: <i>0xff</i>", "Ann/sensors/S1": "Ann does not answer"}
+		}
 	})
 	b.want(b.ask("ann", "POST /devices", `{"id":"<script>alert(1)</script>x"}`), 400, "*") // no '/' in ids
 	b.want(b.ask("ann", "POST /devices", `{"id":"<script>","name":"\"><img src=x>","sensors":[{"id":"'\"","name":"javascript:x","unit":"<u>"}]}`), 200, "*")
@@ -90,7 +93,7 @@ func TestPage(t *testing.T) {
 
 	w := b.ask("", "GET /", "")
 	page := w.Body.String()
-	if w.Code != 200 || !strings.Contains(page, "gw-1") || !strings.Contains(page, "Open") || strings.Contains(page, "Ann") {
+	if w.Code != 200 || !strings.Contains(page, "gw-1") || !strings.Contains(page, "Open does not answer") || strings.Contains(page, "Ann") {
 		t.Errorf("%d\n%s", w.Code, page)
 	}
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
@@ -98,7 +101,7 @@ func TestPage(t *testing.T) {
 	}
 	w = b.ask("ann", "GET /", "")
 	page = w.Body.String()
-	if !strings.Contains(page, "Ann") || !strings.Contains(page, "Logged in as ann") || strings.Contains(page, strings.Repeat("ü", 100)) {
+	if !strings.Contains(page, "Ann does not answer") || !strings.Contains(page, "Logged in as ann") || strings.Contains(page, strings.Repeat("ü", 100)) {
 		t.Errorf("%s", page)
 	}
 	for _, bad := range []string{"<script", "<img", "<u>", "<i>", `href="javascript`, "//", "http:"} {
