@@ -77,7 +77,8 @@ func (h *Hub) Current(device, channel string, kind Kind) (Record, bool) {
 
 // Restore fills the present values from the log after a restart: walk calls its
 // argument with the log's records, newest first, until it returns false. History
-// then tells whether an older record has a newer time; it may be nil.
+// then tells whether an older record has a newer time, and what there is of those
+// that were silent for longer than is walked; it may be nil.
 func (h *Hub) Restore(walk func(func(Record) bool) error,
 	history func(context.Context, HistoryQuery, func(Record) error) error) error {
 	seen := map[currentKey]Record{}
@@ -90,7 +91,7 @@ func (h *Hub) Restore(walk func(func(Record) bool) error,
 			born[currentKey{KindActuator, d.ID, a.ID}] = d.Created
 		}
 	}
-	const most = 200_000 // a sensor silent for longer starts without a value
+	const most = 200_000
 	settled := map[currentKey]bool{}
 	n := 0
 	err := walk(func(r Record) bool {
@@ -111,6 +112,21 @@ func (h *Hub) Restore(walk func(func(Record) bool) error,
 		return len(settled) < len(born) && n < most
 	})
 	now := h.cfg.Clock.Now()
+	if n >= most && history != nil {
+		for k := range born {
+			if settled[k] {
+				continue
+			}
+			r, ok, e := h.lastOf(history, k, born[k])
+			if e != nil {
+				err = errors.Join(err, e)
+				break
+			}
+			if ok {
+				seen[k] = r
+			}
+		}
+	}
 	for k, r := range seen {
 		if history == nil {
 			break
@@ -140,6 +156,36 @@ func (h *Hub) Restore(walk func(func(Record) bool) error,
 		}
 	}
 	return err
+}
+
+// errFound ends a walk through a history.
+var errFound = errors.New("gateway: found")
+
+// lastOf is the newest value of a sensor or actuator in its history. A command to
+// an actuator of this gateway's own is none.
+func (h *Hub) lastOf(history func(context.Context, HistoryQuery, func(Record) error) error, k currentKey, born time.Time) (last Record, ok bool, err error) {
+	q := HistoryQuery{Kind: k.kind, Device: k.device, Channel: k.channel, Backward: true}
+	if k.kind == KindActuator {
+		q.Born = born
+	}
+	if now := h.cfg.Clock.Now(); now.Quality != ClockUnset {
+		q.To = now.Wall // what claims to be from the future only if there is nothing else
+	}
+	find := func(r Record) error {
+		if h.owned(&r) {
+			return nil
+		}
+		last, ok = r, true
+		return errFound
+	}
+	if err = history(context.Background(), q, find); err == nil && !q.To.IsZero() {
+		q.To = time.Time{}
+		err = history(context.Background(), q, find)
+	}
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return last, ok, err
 }
 
 // missed counts records that the disk never took and memory could not keep,

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -55,6 +56,43 @@ func TestRestoreGoesOnPastWhatIsGone(t *testing.T) {
 	}
 	if _, ok := f.hub.Current(records[1].Device, "S", KindSensor); ok {
 		t.Error("a device that is gone has a value")
+	}
+}
+
+// TestRestoreOfTheSilent: a rain gauge that has counted nothing for a season goes
+// on from its total, however much others have recorded since.
+func TestRestoreOfTheSilent(t *testing.T) {
+	f := newFixture(t, declared())
+	at := f.clock.s.Wall
+	asked := 0
+	err := f.hub.Restore(func(fn func(Record) bool) error {
+		busy := Record{Kind: KindSensor, Device: "Open", Channel: "nobody's", Value: []byte("1"), At: at}
+		for n := 0; fn(busy); n++ {
+			if n > 10_000_000 {
+				t.Fatal("all of the log is walked")
+			}
+		}
+		return nil
+	}, func(_ context.Context, q HistoryQuery, fn func(Record) error) error {
+		asked++
+		if q.Device != "Open" || q.Channel != "TC1" || !q.Backward {
+			return nil
+		}
+		if q.To.IsZero() || q.To.After(at) {
+			t.Errorf("values from the future are asked for: %+v", q)
+		}
+		for i, v := range []string{"41", "40"}[:2-q.Limit] {
+			if err := fn(Record{Kind: q.Kind, Device: q.Device, Channel: q.Channel, Value: []byte(v), At: at.AddDate(0, -i-1, 0)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := f.hub.Current("Open", "TC1", KindSensor); string(r.Value) != "41" {
+		t.Errorf("restored %q, want 41, after %d questions", r.Value, asked)
 	}
 }
 

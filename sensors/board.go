@@ -105,10 +105,10 @@ func number(s string) string {
 var pinName = regexp.MustCompile(`^(?:(?:gpiochip[0-9]{1,3}|sim):[0-9]{1,4}|[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,62})$`)
 
 // CheckPin says why s cannot be the name of a GPIO line: it is the line's name
-// as the kernel has it ("GPIO17"), or chip and number ("gpiochip0:17"), or one
+// as the kernel has it ("GPIO17"), not its number alone, or chip and number ("gpiochip0:17"), or one
 // of the 32 simulated lines ("sim:0" to "sim:31").
 func CheckPin(s string) error {
-	if !pinName.MatchString(s) {
+	if _, err := strconv.Atoi(s); err == nil || !pinName.MatchString(s) {
 		return fmt.Errorf("sensors: %.40q is no name of a GPIO line", s)
 	}
 	if n, ok := strings.CutPrefix(s, Simulated+":"); ok {
@@ -117,6 +117,19 @@ func CheckPin(s string) error {
 		}
 	}
 	return nil
+}
+
+// normalPin gives the one name of a line that CheckPin lets pass: without zeros
+// in front of its numbers.
+func normalPin(s string) string {
+	chip, n, ok := strings.Cut(s, ":")
+	if !ok {
+		return s
+	}
+	if c, ok := strings.CutPrefix(chip, "gpiochip"); ok {
+		chip = "gpiochip" + number(c)
+	}
+	return chip + ":" + number(n)
 }
 
 // Board is what drivers reach hardware by. board.Host is the machine itself,

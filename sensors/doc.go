@@ -1,14 +1,15 @@
 // Package sensors reads what is attached to the board: it says what a sensor
 // is, keeps the registry of drivers, and polls.
 //
-// A new chip is one new file that registers itself:
+// A new chip is one new file in the package drivers that registers itself:
 //
 //	func init() {
-//		Register(Driver{
+//		sensors.Register(sensors.Driver{
 //			Name:     "tmp102",
-//			Doc:      "Texas Instruments TMP102, I2C, -40 to 125 °C",
-//			Options:  []Option{{Name: "address", Doc: "I2C address", Kind: Integer, Default: "0x48", Min: 0x48, Max: 0x4b}},
-//			Channels: func(Options) []Channel { return []Channel{{Unit: "DegreeCelsius"}} },
+//			Doc:      "Texas Instruments TMP102: temperature -40 to 125 °C, ±0.5 °C; I2C",
+//			Bus:      sensors.I2C,
+//			Options:  []sensors.Option{addressOption(0x48, 0x48, 0x4b)},
+//			Channels: func(sensors.Options) []sensors.Channel { return []sensors.Channel{{Suffix: "temperature", Unit: "DegreeCelsius"}} },
 //			Open:     openTMP102,
 //		})
 //	}

@@ -63,7 +63,8 @@ type Env struct {
 	Now    func() time.Time // wall clock, with Go's monotonic reading
 	Board  Board            // never nil
 	// Last gives the value that was recorded last for a channel, also before
-	// this run of the gateway. Ok is false if there is none.
+	// this run of the gateway; for a Fixed one that was measured in this run, the
+	// newest, published or not. Ok is false if there is none.
 	Last func(suffix string) (value json.RawMessage, ok bool)
 }
 

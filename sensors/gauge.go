@@ -17,8 +17,10 @@ type gauge struct {
 	id       string
 	channel  Channel
 	rules    Rules
-	numeric  bool // rules that need a number
-	measured bool // a value was published
+	every    time.Duration   // longest time between two values, while all goes well
+	numeric  bool            // rules that need a number
+	newest   json.RawMessage // of a Fixed channel, published or not; nil: none
+	measured bool            // a value was published
 	last     float64
 	lastText string
 	lastAt   time.Time
@@ -34,19 +36,21 @@ type reading struct {
 	value json.RawMessage
 }
 
-func newGauge(id string, ch Channel, r Rules) *gauge {
+func newGauge(id string, ch Channel, r Rules, every time.Duration) *gauge {
 	if r.Scale == 0 {
 		r.Scale = 1
 	}
-	return &gauge{id: id, channel: ch, rules: r, numeric: r.calibrates() || r.Limits != nil || r.Publish.Extremes > 0}
+	return &gauge{id: id, channel: ch, rules: r, every: every, numeric: r.calibrates() || r.Limits != nil || r.Publish.Extremes > 0}
 }
 
 func (r *Rules) calibrates() bool {
 	return len(r.Points) > 0 || r.Scale != 1 && r.Scale != 0 || r.Offset != 0
 }
 
-// take gives what of value is to be published, an error if it cannot be right.
-func (g *gauge) take(out []reading, value json.RawMessage, now time.Time) ([]reading, error) {
+// take gives what of value, measured at a time, is to be published, an error if
+// it cannot be right. A final value is the last one: where a channel goes on from
+// where it was, it is published if it is news, whatever Publish says.
+func (g *gauge) take(out []reading, value json.RawMessage, now time.Time, final bool) ([]reading, error) {
 	p := &g.rules.Publish
 	v := math.NaN() // of what is no number, or need not be looked at
 	if g.numeric || p.OnChange && p.Change > 0 {
@@ -71,7 +75,10 @@ func (g *gauge) take(out []reading, value json.RawMessage, now time.Time) ([]rea
 	if p.Extremes > 0 {
 		return g.extremes(out, v, now)
 	}
-	if g.measured && !g.due(value, v, now) {
+	if g.channel.Fixed {
+		g.newest = value
+	}
+	if g.measured && !g.due(value, v, now) && !(final && g.channel.Fixed && string(value) != g.lastText) {
 		return out, nil
 	}
 	g.measured, g.last, g.lastText, g.lastAt = true, v, string(value), now
@@ -94,11 +101,11 @@ func (r *Rules) calibrate(v float64) float64 {
 // due reports whether a value is published after the last one.
 func (g *gauge) due(value json.RawMessage, v float64, now time.Time) bool {
 	p := &g.rules.Publish
-	since := now.Sub(g.lastAt)
+	since := max(now.Sub(g.lastAt), 0)
 	switch {
 	case since < p.Min:
 		return false
-	case p.Max > 0 && since >= p.Max:
+	case p.Max > 0 && since+g.every > p.Max: // the next one would be too late
 		return true
 	case !p.OnChange:
 		return true

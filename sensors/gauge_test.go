@@ -14,7 +14,7 @@ func published(g *gauge, values string) string {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var out []string
 	for _, v := range strings.Fields(values) {
-		got, err := g.take(nil, json.RawMessage(v), now)
+		got, err := g.take(nil, json.RawMessage(v), now, false)
 		switch {
 		case err != nil && len(got) == 0:
 			out = append(out, "!")
@@ -58,11 +58,11 @@ func TestRules(t *testing.T) {
 		{"at least", Rules{Publish: Publish{OnChange: true, Max: 3 * time.Second}}, `1 1 1 1 2 2`, `1 - - 1 2 -`},
 		{"lowest and highest", Rules{Publish: Publish{Extremes: 3 * time.Second}}, `2 1 3 7 9 8 4`, `- - - s-min=1.00 s-max=3.00 - - s-min=7.00 s-max=9.00`},
 	} {
-		if got := published(newGauge("s", Channel{Decimals: 2}, c.rules), c.in); got != c.wanted {
+		if got := published(newGauge("s", Channel{Decimals: 2}, c.rules, time.Second), c.in); got != c.wanted {
 			t.Errorf("%s: %s\ngives  %s\nwanted %s", c.name, c.in, got, c.wanted)
 		}
 	}
-	_, err := newGauge("s", Channel{}, Rules{Limits: &Limits{0, 1}}).take(nil, json.RawMessage("2"), time.Time{})
+	_, err := newGauge("s", Channel{}, Rules{Limits: &Limits{0, 1}}, time.Second).take(nil, json.RawMessage("2"), time.Time{}, false)
 	if !errors.Is(err, ErrLimits) || !strings.Contains(err.Error(), "s: 2") {
 		t.Errorf("outside: %v", err)
 	}
@@ -76,9 +76,9 @@ func FuzzRules(f *testing.F) {
 		if !json.Valid([]byte(value)) {
 			return
 		}
-		g := newGauge("s", Channel{Decimals: 3}, Rules{Scale: scale, Offset: offset, Publish: Publish{OnChange: true, Change: change}})
+		g := newGauge("s", Channel{Decimals: 3}, Rules{Scale: scale, Offset: offset, Publish: Publish{OnChange: true, Change: change}}, time.Second)
 		for range 2 {
-			got, err := g.take(nil, json.RawMessage(value), time.Time{})
+			got, err := g.take(nil, json.RawMessage(value), time.Time{}, false)
 			if err != nil && len(got) > 0 {
 				t.Errorf("%v with %v", got, err)
 			}

@@ -2,6 +2,7 @@ package sensors
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -65,7 +66,8 @@ func (o Options) Span(name string) time.Duration { v, _ := o[name].(time.Duratio
 
 // Parse checks the options as they were written and fills in the defaults. It
 // reports every mistake: unknown options, values out of range, what is
-// missing, and what Check finds.
+// missing, and, if there is none of these, what Check finds. With mistakes it
+// gives those options that are right.
 func (d *Driver) Parse(written map[string]string) (Options, []OptionError) {
 	return parseOptions(d.Name, d.Options, d.Check, written)
 }
@@ -108,6 +110,26 @@ func parseOptions(driver string, options []Option, check func(Options) []OptionE
 	return out, wrong
 }
 
+// Complete is o with a possible value for each option that must be there and is
+// not, for what has to be known of a driver although its options have mistakes.
+func Complete(options []Option, o Options) Options {
+	out := make(Options, len(options))
+	maps.Copy(out, o)
+	for _, opt := range options {
+		text := opt.Default
+		if text == "" && opt.Required {
+			text = opt.Placeholder()
+		}
+		if _, ok := out[opt.Name]; ok || text == "" {
+			continue
+		}
+		if v, err := opt.parse(text); err == nil {
+			out[opt.Name] = v
+		}
+	}
+	return out
+}
+
 func names(options []Option) []string {
 	names := make([]string, len(options))
 	for i, o := range options {
@@ -130,7 +152,11 @@ func (o *Option) parse(text string) (any, *OptionError) {
 	case Integer:
 		n, err := strconv.ParseInt(text, 0, 64)
 		if err != nil || !o.within(float64(n)) {
-			return bad("a whole number" + o.limits(o.formatInteger))
+			remedy := "a whole number" + o.limits(o.formatInteger)
+			if hex, err := strconv.ParseInt(text, 16, 64); err == nil && strings.HasPrefix(o.Default, "0x") && o.within(float64(hex)) {
+				remedy = "did you mean 0x" + text + "? It is " + remedy
+			}
+			return bad(remedy)
 		}
 		return n, nil
 	case Switch:
@@ -146,9 +172,12 @@ func (o *Option) parse(text string) (any, *OptionError) {
 		return d, nil
 	case Pin:
 		if CheckPin(text) != nil {
+			if _, err := strconv.ParseUint(text, 10, 16); err == nil {
+				return bad("GPIO" + text + ", or gpiochip0:" + text + ": the line's name, or its chip and number there")
+			}
 			return bad("a GPIO line such as GPIO17 or gpiochip0:17")
 		}
-		return text, nil
+		return normalPin(text), nil
 	case File:
 		if text == "" {
 			return bad("the path of a file")

@@ -180,7 +180,7 @@ func (p *Outputs) command(r *gateway.Reading) {
 		return
 	}
 	if o.commands.put(l) {
-		o.log.Warn("commands come faster than they can be carried out, the oldest is dropped", "waiting", MaxCommands)
+		o.dropped()
 	}
 }
 

@@ -112,6 +112,21 @@ func (o *output) snapshot() OutputStatus {
 	return o.status
 }
 
+// dropped logs that there are more commands than can be carried out, and not each
+// of them.
+func (o *output) dropped() {
+	now := time.Now()
+	o.mu.Lock()
+	news := o.flooded.IsZero() || now.Sub(o.flooded) >= quietFor
+	if news {
+		o.flooded = now
+	}
+	o.mu.Unlock()
+	if news {
+		o.log.Warn("commands come faster than they can be carried out, the oldest are dropped", "waiting", MaxCommands)
+	}
+}
+
 // confirm tells that a level was reached.
 func (o *output) confirm(level Level) {
 	value := o.driver.Value(level)
@@ -129,7 +144,7 @@ func (o *output) confirm(level Level) {
 	status := o.status
 	o.mu.Unlock()
 	o.level = level
-	if old.State != OK && old.State != Waiting {
+	if o.logged.over(now) {
 		o.log.Info("output is back", "value", string(value))
 	}
 	if o.onStatus != nil && (old.State != OK || old.Value == nil || old.Level != level) {
@@ -139,10 +154,10 @@ func (o *output) confirm(level Level) {
 
 // note tells that the output could not be switched.
 func (o *output) note(s State, err error) {
+	now := time.Now()
 	o.mu.Lock()
-	old := o.status.State
-	if old != s {
-		o.status.State, o.status.Since = s, time.Now()
+	if o.status.State != s {
+		o.status.State, o.status.Since = s, now
 	}
 	o.status.Err = err
 	if s == Failing {
@@ -150,7 +165,7 @@ func (o *output) note(s State, err error) {
 	}
 	status := o.status
 	o.mu.Unlock()
-	if old != s {
+	if o.logged.news(s, now) {
 		o.log.Warn("output cannot be switched", "state", s.String(), "err", err)
 	}
 	if o.onStatus != nil {

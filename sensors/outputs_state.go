@@ -51,9 +51,11 @@ type output struct {
 	pause   time.Duration
 	retryAt time.Time
 	stored  *outputRecord // nil: none
+	logged  quiet
 
-	mu     sync.Mutex
-	status OutputStatus
+	mu      sync.Mutex
+	status  OutputStatus
+	flooded time.Time // when it was logged that commands are dropped; zero: never
 }
 
 func newOutput(p *Outputs, it OutputItem, d *OutputDriver) *output {

@@ -403,3 +403,59 @@ func TestParseSetting(t *testing.T) {
 		}
 	}
 }
+
+// TestOutputUnderAFlood: of ten thousand commands in no time the last one holds,
+// and the log has a line about it, not thousands.
+func TestOutputUnderAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutputBench(t)
+		b.start(OutputItem{Actuator: "lamp", Driver: "dimmer"})
+		b.forget()
+		busy := make(chan struct{})
+		b.hook("lamp", func(Level) error { <-busy; return nil })
+		for i := range 10_000 {
+			b.Deliver(&gateway.Batch{Readings: []gateway.Reading{{Kind: gateway.KindCommand, Device: "D", Channel: "lamp",
+				Value: json.RawMessage(fmt.Sprint(i % 100))}}}, nil, func(error) {})
+		}
+		close(busy)
+		got := b.hub.take()
+		if len(got) < MaxCommands || len(got) > 10_000 || got[len(got)-1] != "0s lamp=99" {
+			t.Errorf("%d states, the last one %s", len(got), got[len(got)-1])
+		}
+		if got := b.log.take(); len(got) != 1 || !strings.Contains(got[0], "dropped") {
+			t.Errorf("log: %d lines, %.300q", len(got), got)
+		}
+		if s := b.Status()[0]; s.State != OK || s.Level != 99 {
+			t.Errorf("status %+v", s)
+		}
+		if err := b.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestOutputThatComesAndGoesIsNotLoggedEachTime.
+func TestOutputThatComesAndGoesIsNotLoggedEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutputBench(t)
+		b.start(OutputItem{Actuator: "relay"})
+		b.forget()
+		n := 0
+		b.hook("relay", func(Level) error {
+			if n++; n%2 == 1 {
+				return ErrAbsent
+			}
+			return nil
+		})
+		for range 300 {
+			b.command("relay", "true")
+			time.Sleep(2 * time.Second)
+		}
+		if got := b.log.take(); len(got) < 10 || len(got) > 25 {
+			t.Errorf("%d lines", len(got))
+		}
+		if err := b.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -21,7 +21,7 @@ func (p *Poller) read(ctx context.Context, t *task) (samples []Sample, err error
 	}()
 	if t.sampler == nil {
 		env := Env{Bus: t.item.Bus, Device: t.item.Device, Sensor: t.item.SensorID(""), Now: time.Now, Board: p.board,
-			Last: func(suffix string) (json.RawMessage, bool) { return p.last(t.item.Device, t.item.SensorID(suffix)) }}
+			Last: func(suffix string) (json.RawMessage, bool) { return p.lastValue(t, suffix) }}
 		if t.sampler, err = t.driver.Open(ctx, env, t.item.Options); err != nil {
 			t.sampler = nil // whatever came with the error
 			return nil, err
@@ -39,13 +39,16 @@ func (p *Poller) read(ctx context.Context, t *task) (samples []Sample, err error
 // farewell closes a sensor when the gateway stops. One that has news by itself
 // is asked for the last of it.
 func (p *Poller) farewell(t *task) {
+	t.line.mu.Lock()
+	t.line.busy = &call{task: t}
+	t.line.mu.Unlock()
 	if t.watch != nil && t.sampler != nil && t.watch.failed() == nil {
 		t.watch.stop()
 		t.watch = nil
 		ctx, cancel := context.WithTimeout(context.Background(), Grace/2)
 		defer cancel()
 		if samples, err := p.read(ctx, t); err == nil {
-			_ = p.submit(t, samples)
+			_ = p.submit(t, samples, time.Now(), true)
 		}
 	}
 	_ = t.close()
@@ -69,6 +72,7 @@ func (t *task) close() (err error) {
 
 // watch is a Watcher's Watch that runs. A nil *watch is one that nobody runs.
 type watch struct {
+	began  time.Time
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // after done
@@ -77,7 +81,7 @@ type watch struct {
 // startWatch runs Watch and has its task read at once when it fails.
 func (p *Poller) startWatch(t *task, w Watcher) *watch {
 	ctx, cancel := context.WithCancel(context.Background())
-	run := &watch{cancel: cancel, done: make(chan struct{})}
+	run := &watch{began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
@@ -88,12 +92,12 @@ func (p *Poller) startWatch(t *task, w Watcher) *watch {
 			}
 			close(run.done)
 			select {
-			case t.broken <- struct{}{}:
+			case t.line.broken <- struct{}{}:
 			default:
 			}
 		}()
 		run.err = w.Watch(ctx, func(samples []Sample) {
-			if err := p.submit(t, samples); err != nil {
+			if err := p.submit(t, samples, time.Now(), false); err != nil {
 				p.change(t, Failing, err)
 				return
 			}

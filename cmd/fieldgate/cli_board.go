@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"fieldgate/cmd/fieldgate/config"
+	"fieldgate/gateway"
 	"fieldgate/sensors"
 	"fieldgate/sensors/board"
 )
@@ -23,6 +25,9 @@ type scanCmd struct {
 
 // Run looks at the machine's buses and lines and says what is there.
 func (c scanCmd) Run(env environment) error {
+	if err := gateway.CheckID(c.Device); err != nil {
+		return fmt.Errorf("%w: --device: %w", errUsage, err)
+	}
 	r, err := board.Scan(env.ctx, board.ScanOptions{Device: c.Device, ReadOnly: c.ReadOnly})
 	if err != nil {
 		return err
@@ -38,39 +43,43 @@ type doctorCmd struct {
 // installed is where the installed gateway has its configuration.
 const installed = "/etc/fieldgate/fieldgate.yaml"
 
-// Run checks what keeps a board from working. A fault makes an exit status of 1.
+// Run checks what keeps a board from working. A fault makes an exit status of 1,
+// a mistake in the configuration one of 2; the board is looked at all the same.
 func (c doctorCmd) Run(env environment) error {
 	o := board.DoctorOptions{User: c.User}
-	if c.Config == "" {
-		if _, err := os.Stat(installed); err == nil {
-			c.Config = installed
-		}
-	}
-	if c.Config != "" {
-		cfg, err := config.Load(c.Config)
-		if err != nil {
-			return err
-		}
+	cfg, wrong := c.load()
+	if cfg != nil {
 		o.DataDir = cfg.Data
 		o.Buses, o.Pins = cfg.Hardware()
-		for _, a := range []string{cfg.Listen.MQTT, cfg.Listen.MQTTS, cfg.Listen.HTTP} {
-			if a != "" && !answers(cfg.Data) {
-				o.Listen = append(o.Listen, a)
-			}
-		}
 		if answers(cfg.Data) {
-			fmt.Fprintln(env.stdout, "the gateway runs: its own ports and lines are not looked at")
+			fmt.Fprintln(env.stdout, "the gateway runs, or you may not know: its own ports and lines are not looked at")
 			o.Pins = nil
+		} else {
+			o.Listen = slices.DeleteFunc([]string{cfg.Listen.MQTT, cfg.Listen.MQTTS, cfg.Listen.HTTP}, func(a string) bool { return a == "" })
 		}
 	}
 	findings := board.Diagnose(env.ctx, o)
 	if err := board.WriteFindings(env.stdout, findings); err != nil {
 		return err
 	}
-	if board.Worst(findings) == board.Fault {
+	switch {
+	case wrong != nil:
+		return wrong
+	case board.Worst(findings) == board.Fault:
 		return errors.New("something keeps this board from working, see above")
 	}
 	return nil
+}
+
+// load reads the configuration that is meant, nil if there is none.
+func (c doctorCmd) load() (*config.Config, error) {
+	if c.Config == "" {
+		if _, err := os.Stat(installed); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		c.Config = installed
+	}
+	return config.Load(c.Config)
 }
 
 // absent says which buses and lines of the configuration this machine lacks, and
@@ -91,11 +100,12 @@ func absent(ctx context.Context, cfg *config.Config) (out []string) {
 	return out
 }
 
-// answers reports whether a gateway runs on a data folder.
+// answers reports whether a gateway runs on a data folder, as far as can be told:
+// who may not look into the folder must not take its lines for somebody else's.
 func answers(data string) bool {
 	conn, err := net.Dial("unix", filepath.Join(data, socketFile))
 	if err != nil {
-		return false
+		return errors.Is(err, fs.ErrPermission)
 	}
 	_ = conn.Close()
 	return true
@@ -113,7 +123,7 @@ func (c releaseCmd) Run(env environment) error {
 		return err
 	}
 	if answers(cfg.Data) {
-		return errors.New("the gateway runs: its outputs are its own")
+		return errors.New("the gateway runs, or you may not know: its outputs are its own")
 	}
 	ctx, cancel := context.WithTimeout(env.ctx, 15*time.Second)
 	defer cancel()

@@ -83,14 +83,7 @@ func label(ch sensors.Channel) string {
 
 // channelsOf is what a driver gives with its defaults.
 func channelsOf(d *sensors.Driver) []sensors.Channel {
-	written := map[string]string{}
-	for _, o := range d.Options {
-		if o.Required {
-			written[o.Name] = o.Placeholder()
-		}
-	}
-	o, _ := d.Parse(written)
-	return d.Channels(o)
+	return d.Channels(sensors.Complete(d.Options, nil))
 }
 
 func describeOptions(w io.Writer, options []sensors.Option) {
@@ -169,19 +162,33 @@ func (c readCmd) Run(env environment) error {
 	var yaml strings.Builder
 	yaml.WriteString("devices: [{id: read}]\nsensors:\n  - device: read\n")
 	for _, kv := range keys {
-		fmt.Fprintf(&yaml, "    %s: %s\n", kv[0], kv[1])
+		if kv[0] != "device" { // whose it is makes no difference here
+			fmt.Fprintf(&yaml, "    %s: %s\n", kv[0], kv[1])
+		}
 	}
 	cfg, err := config.Parse("command line", []byte(yaml.String()))
 	if err != nil {
 		return err
 	}
 	for i := range cfg.Sensors {
-		for suffix, r := range cfg.Sensors[i].Rules {
+		it := &cfg.Sensors[i]
+		it.Every = min(it.Every, readAgain)
+		for suffix, r := range it.Rules {
 			r.Publish = sensors.Publish{} // one reading is no series
-			cfg.Sensors[i].Rules[suffix] = r
+			it.Rules[suffix] = r
 		}
 	}
-	return readOnce(env, cfg)
+	units := map[string]string{}
+	for _, s := range cfg.Devices[0].Sensors {
+		units[s.ID] = s.Unit
+	}
+	got, err := readOnce(env.ctx, sensors.Config{Items: cfg.Sensors, Board: newBoard()})
+	var out strings.Builder
+	for _, r := range got {
+		fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Channel, r.Value, units[r.Channel])))
+	}
+	_, werr := io.WriteString(env.stdout, out.String())
+	return errors.Join(werr, err)
 }
 
 // keys reads the arguments: "--key value", "--key=value" and "key=value".
@@ -199,6 +206,8 @@ func (c readCmd) keys() (keys [][2]string, help bool, err error) {
 			}
 		case flag && !given && len(args) > 1:
 			value, args = args[1], args[1:]
+		case flag && !given:
+			return nil, false, fmt.Errorf("%w: %.40s has no value", errUsage, args[0])
 		case !given:
 			return nil, false, fmt.Errorf("%w: %.40q is not key=value", errUsage, args[0])
 		}
@@ -248,35 +257,36 @@ func (o *once) status(s sensors.Status) {
 	}
 }
 
-// readPatience is how long read waits for a sensor that warms up.
-const readPatience = 90 * time.Second
+const (
+	// readPatience is how long read waits for a sensor that warms up, readAgain how
+	// soon it asks again at the latest.
+	readPatience = 90 * time.Second
+	readAgain    = 5 * time.Second
+)
 
-func readOnce(env environment, cfg *config.Config) error {
-	ctx, cancel := context.WithTimeout(env.ctx, readPatience)
+// readOnce polls until there is a value or an error. It gives what there was, and
+// an error if that is not all.
+func readOnce(ctx context.Context, c sensors.Config) ([]gateway.Reading, error) {
+	within, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
 	o := &once{done: cancel}
-	p, err := sensors.New(sensors.Config{Items: cfg.Sensors, Board: newBoard(), Hub: o,
-		Log: slog.New(slog.DiscardHandler), OnStatus: o.status})
+	c.Hub, c.OnStatus, c.Log = o, o.status, slog.New(slog.DiscardHandler)
+	p, err := sensors.New(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hung := p.Run(ctx)
+	hung := p.Run(within)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	units := map[string]string{}
-	for _, s := range cfg.Devices[0].Sensors {
-		units[s.ID] = s.Unit
-	}
-	for _, r := range o.got {
-		fmt.Fprintln(env.stdout, strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Channel, r.Value, units[r.Channel])))
-	}
 	switch {
 	case len(o.errs) > 0:
-		return errors.Join(o.errs...)
+		return o.got, errors.Join(o.errs...)
 	case hung != nil:
-		return hung
-	case len(o.got) == 0 && env.ctx.Err() == nil:
-		return errors.New("the sensor had no value to give")
+		return o.got, hung
+	case len(o.got) > 0:
+		return o.got, nil
+	case ctx.Err() != nil:
+		return nil, errors.New("interrupted before the sensor had a value to give")
 	}
-	return nil
+	return nil, errors.New("the sensor had no value to give")
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -233,9 +236,10 @@ func TestMaxOnHoldsThroughAKill(t *testing.T) {
 }
 
 // TestFatalSignals: systemd's watchdog and others end the gateway with status 1,
-// which has systemd start it again, and say where it was.
+// which has systemd start it again, and say where it was. The outputs are in their
+// on_stop then; signals that do nothing to a Go program do nothing to it.
 func TestFatalSignals(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGXCPU} {
+	for _, sig := range fatalSignals {
 		g := startGateway(t, t.TempDir(), hardwareConfig(""))
 		if err := g.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
@@ -243,17 +247,104 @@ func TestFatalSignals(t *testing.T) {
 		if code := g.wait(); code != exitError {
 			t.Errorf("%v: exit status %d", sig, code)
 		}
-		if sig == syscall.SIGABRT && !strings.Contains(g.errOut.text(), "goroutine ") {
-			t.Error("SIGABRT leaves no trace of the goroutines")
+		if !strings.Contains(g.errOut.text(), "goroutine ") {
+			t.Errorf("%v leaves no trace of the goroutines", sig)
 		}
 	}
 	g := startGateway(t, t.TempDir(), hardwareConfig(""))
-	if err := g.cmd.Process.Signal(syscall.SIGPIPE); err != nil {
-		t.Fatal(err)
+	for _, sig := range []syscall.Signal{syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPROF, syscall.SIGXFSZ, syscall.SIGIO} {
+		if err := g.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
 	}
 	get(t, g, "/healthz")
 	if code := g.stop(); code != 0 {
-		t.Errorf("after SIGPIPE: exit status %d", code)
+		t.Errorf("after signals that mean nothing: exit status %d", code)
+	}
+}
+
+// TestCrash: a panic that nobody catches is no mistake in the configuration, for
+// which systemd would leave the gateway down.
+func TestCrash(t *testing.T) {
+	if os.Getenv("FIELDGATE_TEST_CRASH") != "" {
+		abortOnCrash()
+		signal.Notify(make(chan os.Signal, 1), fatalSignals...) // as lastWords does
+		go func() { panic("a bug") }()
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestCrash$")
+	cmd.Env = append(os.Environ(), "FIELDGATE_TEST_CRASH=1")
+	out, err := cmd.CombinedOutput()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) || !strings.Contains(string(out), "a bug") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if w := ended.Sys().(syscall.WaitStatus); !w.Signaled() || w.Signal() != syscall.SIGABRT {
+		t.Errorf("ended with %v", ended)
+	}
+}
+
+// TestStatesAtTheStart: what was not read yet says so, and does not seem to be as
+// it was before the restart.
+func TestStatesAtTheStart(t *testing.T) {
+	g := startGateway(t, t.TempDir(), hardwareConfig(""))
+	const topic = "devices/Mast/sensors/pressure/status"
+	absentee := []string{"-c", "-i", "absentee", "-q", "1", "-t", topic}
+	s := subscribe(t, g.mqtt, absentee...)
+	s.until(topic, containing(`"state":"ok"`))
+	s.stop()
+	if code := g.stop(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	g = startGatewayFile(t, g.file)
+	s = subscribe(t, g.mqtt, absentee...)
+	s.next = 0 // what was held comes before the SUBACK
+	if m := s.message(); !strings.Contains(m, `"state":"waiting"`) {
+		t.Errorf("the first word is %s", m)
+	}
+	s.until(topic, containing(`"state":"ok"`))
+}
+
+// TestReloadWithoutADevice: its sensors go on being read and say that they have no
+// device any more, to nobody; with the device they are back.
+func TestReloadWithoutADevice(t *testing.T) {
+	g := startGateway(t, t.TempDir(), hardwareConfig(""))
+	const value = "devices/Mast/sensors/temperature/value"
+	s := subscribe(t, g.mqtt, "-t", "devices/Mast/#")
+	s.until(value, containing("value"))
+	all, err := os.ReadFile(g.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var without strings.Builder
+	for l := range strings.Lines(string(all)) {
+		if !strings.Contains(l, "Mast") {
+			without.WriteString(l)
+		}
+	}
+	reload := func(text string, want ...string) {
+		t.Helper()
+		seen := len(g.errOut.snapshot())
+		if err := os.WriteFile(g.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			g.errOut.await(t, w, seen, func(l string) bool { return strings.Contains(l, w) })
+		}
+	}
+	reload(without.String(), "configuration reloaded", "sensors or actuators have changed", "unknown device")
+	mustPublish(t, g.mqtt, "-q", "1", "-t", "devices/Box/sensors/contact/value", "-m", "1") // the rest runs
+	late := subscribe(t, g.mqtt, "-t", "devices/Mast/#", "-t", "devices/Box/sensors/contact/status")
+	if m := late.message(); strings.Contains(m, "Mast") {
+		t.Errorf("of a device that is gone somebody sees %s", m)
+	}
+	reload(string(all), "configuration reloaded", "sensor is back")
+	late.until(value, containing("value"))
+	if code := g.stop(); code != 0 {
+		t.Errorf("exit status %d", code)
 	}
 }
 

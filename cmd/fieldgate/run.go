@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -23,6 +25,7 @@ type runCmd struct {
 
 // Run runs the gateway until it is told to stop.
 func (c runCmd) Run(env environment) error {
+	abortOnCrash()
 	cfg, err := config.Load(c.Config)
 	if err != nil {
 		return err
@@ -78,6 +81,9 @@ func (c runCmd) reload(g *gatewayd, log *slog.Logger) {
 		return
 	}
 	log.Info("configuration reloaded: users, keys, acl and devices are in force; other changes need a restart")
+	if !reflect.DeepEqual(cfg.Sensors, g.cfg.Sensors) || !reflect.DeepEqual(cfg.Actuators, g.cfg.Actuators) {
+		log.Warn("sensors or actuators have changed in the configuration: until a restart they are as they were")
+	}
 }
 
 func newLogger(w io.Writer, c config.Log) *slog.Logger {
@@ -88,10 +94,16 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// fatalSignals end the process at once, as they would anyway: systemd's watchdog
-// sends SIGABRT. The outputs are brought to their on_stop before.
-var fatalSignals = []os.Signal{syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGPROF,
-	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGIO, syscall.SIGPWR}
+// fatalSignals are those that the Go runtime ends the process for, whoever sends
+// them: systemd's watchdog sends SIGABRT. The outputs are brought to their on_stop
+// before. All others but SIGKILL do nothing or are handled elsewhere; a fault in
+// the program itself is a panic.
+var fatalSignals = []os.Signal{syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS,
+	syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGSTKFLT}
+
+// abortOnCrash has a panic that nobody catches end the process by SIGABRT: with the
+// Go runtime's own exit status, 2, systemd would leave the gateway down.
+func abortOnCrash() { debug.SetTraceback("crash") }
 
 // lastWords waits for a fatal signal until what it returns is called. The exit
 // status is 1: the Go runtime's own, 2, would have systemd leave the gateway
@@ -106,10 +118,8 @@ func lastWords(g *gatewayd, log *slog.Logger, stderr io.Writer) (stop func()) {
 		case s := <-fatal:
 			g.outputs.Emergency()
 			log.Error("ended by a signal", "signal", s.String())
-			if s == syscall.SIGABRT || s == syscall.SIGQUIT { // somebody wants to know where it was
-				buf := make([]byte, 1<<20)
-				_, _ = stderr.Write(buf[:runtime.Stack(buf, true)])
-			}
+			buf := make([]byte, 1<<20) // somebody wants to know where it was
+			_, _ = stderr.Write(buf[:runtime.Stack(buf, true)])
 			os.Exit(exitError)
 		}
 	}()

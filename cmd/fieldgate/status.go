@@ -86,14 +86,15 @@ func (g *gatewayd) backlog(uplink string) backlogStatus {
 func (g *gatewayd) cloudStatus() map[string]any {
 	s := g.online()
 	out := map[string]any{"gateway": s.Gateway, "version": s.Version, "clock": s.Clock, "store": s.Store}
-	if s.Sensors != nil {
-		out["sensors"] = s.Sensors
+	h := g.forCloud()
+	if h.attached != nil {
+		out["sensors"] = h.attached
 	}
-	if s.Actuators != nil {
-		out["actuators"] = s.Actuators
+	if h.actuators != nil {
+		out["actuators"] = h.actuators
 	}
-	if f := g.failing(); len(f) > 0 { // whoever reads it there owns the gateway
-		out["failing"] = f
+	if len(h.failing) > 0 { // whoever reads it there owns the gateway
+		out["failing"] = h.failing
 	}
 	return out
 }
@@ -126,8 +127,10 @@ type statusPublisher struct {
 	last string
 }
 
-// publishStatus publishes the status if it says something new.
+// publishStatus publishes the status if it says something new, and those of the
+// sensors and actuators that wait.
 func (g *gatewayd) publishStatus(state string) {
+	g.publishParts(state == "offline")
 	s := g.online()
 	s.State = state
 	raw, err := json.Marshal(s)

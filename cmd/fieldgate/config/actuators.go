@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"fieldgate/gateway"
@@ -18,7 +20,8 @@ func (c *Config) actuators(v value, taken *claims) {
 
 func (c *Config) actuator(t *table, taken *claims) {
 	it := sensors.OutputItem{}
-	driver := lookup(t.get("driver"), &it.Driver, sensors.Builtin().OutputNames(), sensors.Builtin().LookupOutput)
+	r := sensors.Builtin()
+	driver := lookup(t.get("driver"), &it.Driver, r.OutputNames(), r.LookupOutput, r.Names(), "sensors")
 	device := c.deviceOf(t.get("device"), &it.Device)
 	id := t.get("actuator")
 	if !id.present() {
@@ -38,15 +41,14 @@ func (c *Config) actuator(t *table, taken *claims) {
 	before := len(t.r.mistakes)
 	t.get("initial").setting(driver, &it.Initial)
 	t.get("on_stop").setting(driver, &it.OnStop)
-	options, ok := t.options(driver.Name, driver.Options, driver.Parse)
-	if !ok {
-		return
-	}
-	it.Options = options
-	taken.pins(t, driver.Options, options, "actuator")
+	it.Options, _ = t.options(driver.Name, driver.Options, driver.Parse)
+	taken.pins(t, driver.Options, it.Options, "actuator")
 	if driver.Claims != nil {
-		for _, key := range driver.Claims(options) {
-			taken.take(t.value, key, claim{line: t.at.Line, what: "actuator"})
+		keys := driver.Claims(it.Options)
+		if slices.Equal(keys, driver.Claims(sensors.Complete(driver.Options, it.Options))) { // else it was not said right
+			for _, key := range keys {
+				taken.take(t.value, key, claim{line: t.at.Line, what: "actuator"})
+			}
 		}
 	}
 	if key := it.Device + "/" + it.Actuator; it.Actuator != "" {
@@ -81,6 +83,9 @@ func (v value) setting(d *sensors.OutputDriver, dst *sensors.Setting) {
 	}
 	setting, err := d.ParseSetting(s)
 	if err != nil {
+		if meant := map[string]string{"yes": "on", "no": "off"}[strings.ToLower(s)]; meant != "" {
+			want = "did you mean " + meant + "? It is " + want
+		}
 		v.mistake(short(s)+" is not possible", want)
 		return
 	}

@@ -28,8 +28,9 @@ func (t *table) common() {
 
 // rules reads what becomes of the values of each channel. The keys stand at the
 // sensor itself if it has one channel, else under `channels` by their suffixes;
-// `publish` may stand at the sensor for all of them.
-func (t *table) rules(channels []sensors.Channel) (map[string]sensors.Rules, []channelNames) {
+// `publish` may stand at the sensor for all of them. Sure says that these are the
+// channels: they may depend on options, and those may be wrong.
+func (t *table) rules(channels []sensors.Channel, sure bool) (map[string]sensors.Rules, []channelNames) {
 	var rules map[string]sensors.Rules
 	names := make([]channelNames, len(channels))
 	var known []string
@@ -41,6 +42,9 @@ func (t *table) rules(channels []sensors.Channel) (map[string]sensors.Rules, []c
 	shared := t.get("publish").publish(&all)
 	for i, ch := range channels {
 		var r sensors.Rules
+		if !sure {
+			ch.Fixed = false
+		}
 		if len(channels) == 1 {
 			t.channel(ch, &r, &names[i])
 		}
@@ -67,7 +71,7 @@ func (t *table) rules(channels []sensors.Channel) (map[string]sensors.Rules, []c
 			rules[ch.Suffix] = r
 		}
 	}
-	if len(channels) > 1 {
+	if len(channels) > 1 && sure {
 		for _, key := range ruleKeys {
 			if v := t.get(key); v.present() && key != "publish" {
 				v.mistake("is for one channel, and there are "+strings.Join(known, ", "), "channels: {"+known[0]+": {"+key+": ...}}")
@@ -75,9 +79,23 @@ func (t *table) rules(channels []sensors.Channel) (map[string]sensors.Rules, []c
 		}
 	}
 	for _, key := range own.rest() {
+		if !sure {
+			own.stray(key)
+			continue
+		}
 		own.unknown(key, "it has "+strings.Join(known, ", "))
 	}
 	return rules, names
+}
+
+// stray checks what stands under a channel that may be there or not.
+func (t *table) stray(suffix string) {
+	var r sensors.Rules
+	if sub := t.get(suffix).table(); sub.keys != nil {
+		sub.channel(sensors.Channel{}, &r, &channelNames{})
+		sub.get("publish").publish(&r.Publish)
+		sub.close()
+	}
 }
 
 // channel reads the keys of one channel, publish aside.
@@ -140,6 +158,10 @@ func (v value) pair(dst *[2]float64, want string) bool {
 func (v value) points(dst *[]sensors.Point) {
 	const want = "[[measured, true], [measured, true], ...] with measured rising"
 	if !v.present() {
+		return
+	}
+	if v.node.Kind != yaml.SequenceNode {
+		v.mistake("is "+kindOf(v.node), want)
 		return
 	}
 	var out []sensors.Point

@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +23,8 @@ func (c *Config) sensors(v value, taken *claims) {
 
 func (c *Config) sensor(t *table, taken *claims) {
 	it := sensors.Item{}
-	driver := lookup(t.get("driver"), &it.Driver, sensors.Builtin().Names(), sensors.Builtin().Lookup)
+	r := sensors.Builtin()
+	driver := lookup(t.get("driver"), &it.Driver, r.Names(), r.Lookup, r.OutputNames(), "actuators")
 	device := c.deviceOf(t.get("device"), &it.Device)
 	sensor := t.get("sensor")
 	if sensor.text(&it.Sensor) {
@@ -38,20 +41,17 @@ func (c *Config) sensor(t *table, taken *claims) {
 	if driver == nil {
 		return // whose options these are nobody can tell
 	}
-	before := len(t.r.mistakes)
 	kind := t.bus(driver, &it.Bus)
 	t.common()
-	options, ok := t.options(driver.Name, driver.Options, driver.Parse)
-	if !ok {
-		return
-	}
+	options, sure := t.options(driver.Name, driver.Options, driver.Parse)
 	it.Options = options
-	channels := driver.Channels(options)
+	// What else is wrong is told in the same run, as far as it can be known.
+	channels := driver.Channels(sensors.Complete(driver.Options, options))
 	it.Alone = len(channels) == 1
 	var names []channelNames
-	it.Rules, names = t.rules(channels)
+	it.Rules, names = t.rules(channels, sure)
 	taken.sensor(t, driver, kind, &it)
-	if device == nil || len(t.r.mistakes) > before {
+	if device == nil || !sure {
 		return
 	}
 	for i, ch := range channels {
@@ -71,8 +71,9 @@ func published(id string, r sensors.Rules) []string {
 	return []string{id}
 }
 
-// lookup finds a driver by its name in the file.
-func lookup[D any](name value, dst *string, known []string, find func(string) (*D, bool)) *D {
+// lookup finds a driver by its name in the file. Others are the names of the
+// drivers that belong into another section.
+func lookup[D any](name value, dst *string, known []string, find func(string) (*D, bool), others []string, section string) *D {
 	if !name.present() {
 		name.missing("one of " + strings.Join(known, ", "))
 		return nil
@@ -81,39 +82,73 @@ func lookup[D any](name value, dst *string, known []string, find func(string) (*
 		return nil
 	}
 	d, ok := find(*dst)
-	if !ok {
-		remedy := "one of " + strings.Join(known, ", ")
-		if near := nearest(*dst, known); near != "" {
-			remedy = "did you mean " + near + "? Or " + remedy
-		}
-		name.mistake(fmt.Sprintf("there is no driver %.40q", *dst), remedy)
-		return nil
+	if ok {
+		return d
 	}
-	return d
+	remedy := "one of " + strings.Join(known, ", ")
+	if near := nearest(*dst, known); near != "" {
+		remedy = "did you mean " + near + "? Or " + remedy
+	}
+	problem := fmt.Sprintf("there is no driver %.40q", *dst)
+	if slices.Contains(others, *dst) {
+		problem, remedy = *dst+" is not for this list", "it belongs under "+section
+	}
+	name.mistake(problem, remedy)
+	return nil
 }
 
-// bus reads the bus that a sensor is attached by, and gives its kind.
+// bus reads the bus that a sensor is attached by, and gives its kind; 0 if it
+// cannot be told.
 func (t *table) bus(d *sensors.Driver, dst *string) sensors.BusKind {
 	if d.Bus == 0 {
 		return 0
 	}
 	*dst = d.Bus.Default()
 	v := t.get("bus")
-	var written string
-	if !v.text(&written) {
+	if !v.present() {
 		kind, _, _ := sensors.ParseBus(*dst)
 		return kind
 	}
+	var written string
+	if !v.text(&written) {
+		return 0
+	}
 	kind, name, err := sensors.ParseBus(written)
+	remedy := d.Name + " is attached by " + d.Bus.String() + ": " + d.Bus.Example()
 	switch {
 	case err != nil:
-		v.mistake(fmt.Sprintf("%.40q is no bus", written), d.Name+" is attached by "+d.Bus.String()+": "+d.Bus.Example())
+		if meant := meantBus(written, d.Bus); meant != "" {
+			remedy = "did you mean " + meant + "? " + remedy
+		}
+		v.mistake(fmt.Sprintf("%.40q is no bus", written), remedy)
 	case kind&d.Bus == 0:
-		v.mistake(name+" is "+kind.String(), d.Name+" is attached by "+d.Bus.String()+": "+d.Bus.Example())
+		v.mistake(name+" is "+kind.String(), remedy)
 	default:
 		*dst = name
+		return kind
 	}
-	return kind
+	return 0
+}
+
+var looseBus = regexp.MustCompile(`^(?:/dev/)?(i2c|spi|spidev|w1|)[-_:. ]?([0-9.]+)$`)
+
+// meantBus is the bus of one of these kinds that is meant by what is no bus's
+// name, such as 1 or i2c-1; "" if that is not clear.
+func meantBus(written string, kinds sensors.BusKind) string {
+	m := looseBus.FindStringSubmatch(strings.ToLower(strings.TrimSpace(written)))
+	if m == nil {
+		return ""
+	}
+	prefixes := []string{strings.TrimSuffix(m[1], "dev")}
+	if m[1] == "" {
+		prefixes = []string{"i2c", "spi", "w1"}
+	}
+	for _, p := range prefixes {
+		if kind, name, err := sensors.ParseBus(p + ":" + m[2]); err == nil && kind&kinds != 0 {
+			return name
+		}
+	}
+	return ""
 }
 
 // deviceOf reads the name of a declared device.
@@ -139,7 +174,8 @@ func (c *Config) deviceOf(v value, dst *string) *gateway.Device {
 	return nil
 }
 
-// options has a driver check the keys that are left.
+// options has a driver check the keys that are left. It gives those that are
+// right, and whether all are.
 func (t *table) options(driver string, options []sensors.Option, parse func(map[string]string) (sensors.Options, []sensors.OptionError)) (sensors.Options, bool) {
 	before := len(t.r.mistakes)
 	written := map[string]string{}
@@ -150,13 +186,26 @@ func (t *table) options(driver string, options []sensors.Option, parse func(map[
 		if !ok {
 			continue
 		}
-		if o.Kind == sensors.File {
+		switch o.Kind {
+		case sensors.File:
 			s = t.r.path(s)
 			files[s] = v
+		case sensors.Switch:
+			if v.node.ShortTag() == "!!bool" { // True and TRUE too
+				s = strings.ToLower(s)
+			}
+		case sensors.Span:
+			if d, err := parseDuration(s); err == nil { // days too
+				s = d.String()
+			}
 		}
 		written[o.Name] = s
 	}
 	for _, key := range t.rest() {
+		if key == "bus" {
+			value{r: t.r, at: t.keys[key], path: join(t.path, key)}.mistake(driver+" is attached by no bus", "remove it")
+			continue
+		}
 		t.unknown(key, "driver "+driver+" has "+strings.Join(t.asked, ", "))
 	}
 	out, wrong := parse(written)
@@ -197,8 +246,9 @@ func addSensor(t *table, d *gateway.Device, id string, ch sensors.Channel, names
 // claims is who has which part of the hardware, and which ids are taken.
 type claims struct {
 	parts     map[string][]claim
-	published map[string]int // "device/sensor" to its line
-	actuators map[string]int // "device/actuator" to its line
+	lines     map[string]claim // GPIO lines by their number alone
+	published map[string]int   // "device/sensor" to its line
+	actuators map[string]int   // "device/actuator" to its line
 }
 
 type claim struct {
@@ -208,7 +258,7 @@ type claim struct {
 }
 
 func newClaims() *claims {
-	return &claims{parts: map[string][]claim{}, published: map[string]int{}, actuators: map[string]int{}}
+	return &claims{parts: map[string][]claim{}, lines: map[string]claim{}, published: map[string]int{}, actuators: map[string]int{}}
 }
 
 // take notes a claim, and reports the one that it collides with.
@@ -227,7 +277,8 @@ func (c *claims) take(at value, key string, n claim) {
 	c.parts[key] = append(c.parts[key], n)
 }
 
-// sensor notes the chip and the lines that a sensor needs.
+// sensor notes the chip and the lines that a sensor needs, as far as its options
+// are right.
 func (c *claims) sensor(t *table, d *sensors.Driver, kind sensors.BusKind, it *sensors.Item) {
 	c.pins(t, d.Options, it.Options, "sensor")
 	if kind == 0 {
@@ -238,27 +289,57 @@ func (c *claims) sensor(t *table, d *sensors.Driver, kind sensors.BusKind, it *s
 		if n.family, n.part = d.Family, d.Part(it.Options); n.family == "" {
 			n.family = d.Name
 		}
+		if n.part != d.Part(sensors.Complete(d.Options, it.Options)) {
+			return // which part it is was not said right
+		}
 	}
 	at, key := t.get("bus"), it.Bus
 	if kind == sensors.I2C {
-		for _, name := range []string{"address", "bridge"} {
-			if a, ok := it.Options[name].(int64); ok {
-				key += " address 0x" + strconv.FormatInt(a, 16)
-				if v := t.get(name); v.present() || !at.present() {
-					at = v
-				}
-				break
+		for _, o := range d.Options {
+			if o.Name != "address" && o.Name != "bridge" {
+				continue
 			}
+			a, ok := it.Options[o.Name].(int64)
+			if !ok {
+				return
+			}
+			key += " address 0x" + strconv.FormatInt(a, 16)
+			if v := t.get(o.Name); v.present() || !at.present() {
+				at = v
+			}
+			break
 		}
 	}
 	c.take(at, key, n)
 }
 
-// pins notes the GPIO lines among options.
+// faulty reports whether something is said to be wrong with v already.
+func (v value) faulty() bool {
+	return slices.ContainsFunc(v.r.mistakes, func(m Mistake) bool { return m.Key == v.path })
+}
+
+// lineNumber is a line by its number: GPIO17, or gpiochip0:17.
+var lineNumber = regexp.MustCompile(`^(?:GPIO|(gpiochip)[0-9]+:)([0-9]+)$`)
+
+// pins notes the GPIO lines among options. On most boards, but not on all,
+// gpiochip0:17 is GPIO17.
 func (c *claims) pins(t *table, options []sensors.Option, o sensors.Options, what string) {
 	for _, opt := range options {
-		if pin := o.Text(opt.Name); opt.Kind == sensors.Pin && pin != "" {
-			c.take(t.get(opt.Name), "the line "+pin, claim{line: t.at.Line, what: what})
+		pin := o.Text(opt.Name)
+		if opt.Kind != sensors.Pin || pin == "" {
+			continue
+		}
+		n, at := claim{line: t.at.Line, what: what}, t.get(opt.Name)
+		if at.faulty() {
+			continue
+		}
+		c.take(at, "the line "+pin, n)
+		if m := lineNumber.FindStringSubmatch(pin); m != nil {
+			if old, ok := c.lines[m[2]]; ok && old.part != m[1] {
+				at.warn(fmt.Sprintf("%s may be the line of the %s in line %d by another name", pin, old.what, old.line), "`fieldgate scan` shows the names of the lines")
+			}
+			n.part = m[1]
+			c.lines[m[2]] = n
 		}
 	}
 }
