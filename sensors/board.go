@@ -44,15 +44,16 @@ func (k BusKind) String() string {
 }
 
 // Default is the bus that is meant when none is named: the first one on the
-// header of a Raspberry Pi. It is "" for no kind.
+// header of a Raspberry Pi, of 1-Wire if the chip is of that, else of I2C. It is ""
+// for no kind.
 func (k BusKind) Default() string {
 	switch {
+	case k&OneWire != 0:
+		return "w1:1"
 	case k&I2C != 0:
 		return "i2c:1"
 	case k&SPI != 0:
 		return "spi:0.0"
-	case k&OneWire != 0:
-		return "w1:1"
 	}
 	return ""
 }

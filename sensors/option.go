@@ -209,7 +209,12 @@ func (o *Option) formatInteger(f float64) string {
 	return formatFloat(f)
 }
 
-func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+func formatFloat(f float64) string {
+	if math.Abs(f) >= 1e-6 && math.Abs(f) < 1e15 {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
 
 func formatSeconds(f float64) string { return time.Duration(f * float64(time.Second)).String() }
 
@@ -221,6 +226,8 @@ func (o *Option) Range() string {
 		return "(" + strings.Join(o.Choices, ", ") + ")"
 	case o.Min == 0 && o.Max == 0:
 		return ""
+	case o.Min == o.Max:
+		return "(" + o.formatInteger(o.Min) + ")"
 	case o.Kind == Span:
 		return "(" + formatSeconds(o.Min) + " to " + formatSeconds(o.Max) + ")"
 	case o.Kind == Integer:

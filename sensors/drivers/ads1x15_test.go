@@ -3,7 +3,6 @@ package drivers
 import (
 	"math"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -117,38 +116,12 @@ func TestADS1x15Refused(t *testing.T) {
 	}
 }
 
-// TestADS1x15Shared checks that items with inputs of one chip are told apart,
-// and that the input of another driver has options of other kinds.
+// TestADS1x15Shared checks that items with inputs of one chip are told apart.
 func TestADS1x15Shared(t *testing.T) {
 	for _, model := range []string{"ads1115", "ads1015"} {
 		d, _ := sensors.Builtin().Lookup(model)
 		if d.Family != adcFamily || d.Part(sensors.Options{"channel": "0-1"}) != "0-1" {
 			t.Errorf("%s: family %q", model, d.Family)
-		}
-	}
-	o := sensors.Options{"address": int64(0x49), "channel": int64(2), "range": 2.048, "rate": int64(860)}
-	ops := adsMeasuring(0xe5, 0xe3, 0x40, 0x00)
-	for i := range ops {
-		ops[i].Addr = 0x49
-	}
-	synctest.Test(t, func(t *testing.T) {
-		in, err := openADS1x15(sensors.Env{Bus: "i2c:1", Board: &bench{i2c: ops}}, o, "ads1115")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v, err := in.volts(t.Context()); err != nil || v != 1.024 {
-			t.Errorf("%g V, %v", v, err)
-		}
-		if err := in.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	for name, wrong := range map[string]string{"channel": "4", "range": "5", "rate": "1"} {
-		b := &bench{}
-		o := sensors.Options{"address": int64(0x49), name: wrong + "x"}
-		if _, err := openADS1x15(sensors.Env{Bus: "i2c:1", Board: b}, o, "ads1015"); err == nil ||
-			!strings.Contains(err.Error(), name) || b.open != 0 {
-			t.Errorf("%s %s: %v, %d buses open", name, wrong, err, b.open)
 		}
 	}
 }

@@ -18,8 +18,9 @@ import (
 // Peculiarities: the chip sleeps; the address that wakes it up is never
 // acknowledged. Each reading starts a measurement and gives the one that the
 // reading before has started, however long ago. So it is read twice, 2 s apart,
-// and the second counts; meanwhile the other sensors of the bus wait. Readings
-// at an interval of 2 to 5 s need no second one. The address cannot be changed.
+// and the second counts; meanwhile the other sensors of the bus wait, which is why
+// its usual interval is half a minute. Readings at an interval of 2 to 5 s need no
+// second one. The address cannot be changed.
 // The bus must not be faster than 100 kHz.
 //
 // Periph's am2320 is not used. It gives the old measurement; it reads
@@ -30,8 +31,9 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name:     "am2320",
-		Doc:      "Aosong AM2320, AM2321, AM2322: temperature -40 to 80 °C, ±0.5 °C, humidity 0 to 99.9 %, ±3 %; 2 s for each reading; I2C up to 100 kHz",
+		Doc:      "Aosong AM2320, AM2321, AM2322: temperature -40 to 80 °C, ±0.5 °C, humidity 0 to 99.9 %, ±3 %; takes 2 s; I2C up to 100 kHz",
 		Bus:      sensors.I2C,
+		Every:    30 * time.Second,
 		Options:  []sensors.Option{addressOption(0x5c, 0x5c, 0x5c)},
 		Channels: func(sensors.Options) []sensors.Channel { return climateChannels(1) },
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
@@ -40,10 +42,7 @@ func init() {
 				return nil, err
 			}
 			a := &am2320{i2cChip: c, now: env.Now}
-			return sampler{a, func(ctx context.Context) ([]sensors.Sample, error) {
-				samples, err := a.measure(ctx)
-				return samples, c.wrap(err)
-			}}, nil
+			return c.sampler(nil, a.measure)
 		},
 	})
 }
@@ -104,18 +103,18 @@ func (a *am2320) read(ctx context.Context) ([]byte, error) {
 			}
 		}
 		// Nobody acknowledges this. Whether the chip is there shows in what follows.
-		_ = a.open.Tx(a.addr, []byte{0}, nil)
+		_ = a.write(0)
 		if err := pause(ctx, am2320WakeTime); err != nil {
 			return nil, err
 		}
-		if err = a.open.Tx(a.addr, []byte{am2320Read, am2320Humidity, 4}, nil); err != nil {
+		if err = a.write(am2320Read, am2320Humidity, 4); err != nil {
 			continue
 		}
 		if err := pause(ctx, am2320AnswerTime); err != nil {
 			return nil, err
 		}
 		b := make([]byte, 8)
-		if err = a.open.Tx(a.addr, nil, b); err != nil {
+		if err = a.tx(nil, b); err != nil {
 			continue
 		}
 		if err := am2320Frame(b); err != nil {
@@ -150,15 +149,10 @@ func am2320Decode(b []byte) (temperature, humidity float64, err error) {
 	if t&0x8000 != 0 {
 		temperature = -temperature
 	}
-	switch {
-	case h == 0 && t == 0:
-		err = errors.New("0 °C and 0 %: it has not measured yet")
-	case temperature < -40 || temperature > 80:
-		err = fmt.Errorf("temperature %.1f °C is outside the chip's range of -40 to 80", temperature)
-	case humidity > 100:
-		err = fmt.Errorf("humidity %.1f %% is outside 0 to 100", humidity)
+	if h == 0 && t == 0 {
+		return 0, 0, errors.New("0 °C and 0 %: it has not measured yet")
 	}
-	return temperature, humidity, err
+	return temperature, humidity, errors.Join(within("temperature", temperature, -40, 80, "°C"), within("humidity", humidity, 0, 100, "%"))
 }
 
 // am2320CRC is the checksum of Modbus: polynomial x^16+x^15+x^2+1, reflected,

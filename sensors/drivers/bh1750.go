@@ -29,7 +29,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "bh1750",
-		Doc:  "ROHM BH1750FVI: illuminance 0 to 54612 lx (to 121000 at sensitivity 0.45), ±20 %; I2C",
+		Doc:  "ROHM BH1750FVI: illuminance 0 to 121557 lx (54612 at the usual sensitivity), ±20 %; I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x23, 0x23, 0x5c),
@@ -44,31 +44,30 @@ func init() {
 			}
 			return nil
 		},
-		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "illuminance", Kind: "LightSensor", Quantity: "Illuminance", Unit: "Lux", Decimals: 1}}
-		},
+		Channels: bh1750Channels,
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "bh1750")
 			if err != nil {
 				return nil, err
 			}
 			m := bh1750ModeOf(o)
-			if err := c.open.Tx(c.addr, []byte{bh1750PowerOn}, nil); err != nil {
-				return nil, c.abandon(err)
-			}
-			return sampler{c, func(ctx context.Context) ([]sensors.Sample, error) {
+			return c.sampler(c.write(bh1750PowerOn), func(ctx context.Context) ([]sensors.Sample, error) {
 				raw, err := m.measure(ctx, c)
 				if err != nil {
-					return nil, c.wrap(err)
+					return nil, err
 				}
 				v, err := m.lux(raw)
 				if err != nil {
-					return nil, c.wrap(err)
+					return nil, err
 				}
-				return one("illuminance", v, 1)
-			}}, nil
+				return samplesOf(bh1750Channels(o), v)
+			})
 		},
 	})
+}
+
+func bh1750Channels(sensors.Options) []sensors.Channel {
+	return []sensors.Channel{{Suffix: "illuminance", Kind: "LightSensor", Quantity: "Illuminance", Unit: "Lux", Decimals: 1}}
 }
 
 // Codes of the instruction set.
@@ -112,7 +111,7 @@ func bh1750ModeOf(o sensors.Options) bh1750Mode {
 func (m bh1750Mode) measure(ctx context.Context, c *i2cChip) (uint16, error) {
 	// One code in a transaction: the chip takes no more (p. 10).
 	for _, code := range []byte{bh1750PowerOn, bh1750TimeHigh | m.time>>5, bh1750TimeLow | m.time&0x1f, m.code} {
-		if err := c.open.Tx(c.addr, []byte{code}, nil); err != nil {
+		if err := c.write(code); err != nil {
 			return 0, err
 		}
 	}
@@ -120,7 +119,7 @@ func (m bh1750Mode) measure(ctx context.Context, c *i2cChip) (uint16, error) {
 		return 0, err
 	}
 	var b [2]byte
-	if err := c.open.Tx(c.addr, nil, b[:]); err != nil {
+	if err := c.tx(nil, b[:]); err != nil {
 		return 0, err
 	}
 	return uint16(b[0])<<8 | uint16(b[1]), nil

@@ -8,13 +8,15 @@ import (
 	"fieldgate/sensors"
 )
 
-// Bosch Sensortec BME280, "BME280 Combined humidity and pressure sensor",
-// BST-BME280-DS002 revision 1.23: calibration in table 16, compensation in
-// section 4.2.3 and appendix 8.1, registers in section 5.4, measuring times in
-// appendix 9.1. Temperature -40 to 85 °C, humidity 0 to 100 %, pressure 300 to
-// 1100 hPa. Forced mode only: the chip sleeps between measurements.
+// Bosch Sensortec BME280: temperature, humidity and pressure of the air.
 //
-// periph's driver (bmxx80) measures; bmp280.go says what is avoided of it. One
+// Datasheet: BST-BME280-DS002 revision 1.23: calibration in table 16, compensation
+// in section 4.2.3 and appendix 8.1, registers in section 5.4, measuring times in
+// appendix 9.1.
+//
+// Limits: forced mode only: the chip sleeps between measurements.
+//
+// Periph's bmxx80 measures; bmp280.go says what is avoided of it. One
 // fault more is the BME280's alone: dig_H5 is signed, 12 bits, and periph takes
 // it as unsigned, so that the humidity of a chip with a negative one is wrong by
 // far. It is calculated here from the same readings.
@@ -57,7 +59,7 @@ func bme280Humidity(tp, h []byte, temperature uint32, humidity uint16) (float64,
 	x := fine - 76800
 	rh := (float64(humidity) - (h4*64 + h5/16384*x)) * (h2 / 65536 * (1 + h6/67108864*x*(1+h3/67108864*x)))
 	rh *= 1 - h1*rh/524288
-	if err := bmxx80Within("humidity", rh, -10, 110); err != nil {
+	if err := within("humidity", rh, -10, 110, "%"); err != nil {
 		return 0, err
 	}
 	return min(max(rh, 0), 100), nil

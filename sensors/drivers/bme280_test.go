@@ -81,7 +81,7 @@ func TestBME280Refused(t *testing.T) {
 		{"humidity calibration empty", answer(all, 3, make([]byte, 7)...), "the calibration of the humidity is empty"},
 		{"status all ones", answer(all, 6, 0xff), errAllOnes.Error()},
 		{"data all ones", answer(all, 7, ones(8)...), errAllOnes.Error()},
-		{"data all zeros", answer(all, 7, make([]byte, 8)...), "impossible"},
+		{"data all zeros", answer(all, 7, make([]byte, 8)...), "is outside the chip's range"},
 		{"skipped", answer(all, 7, 0x80, 0, 0, 0x80, 0, 0, 0x80, 0), "measured nothing"},
 		{"humidity skipped", reset, "measured nothing"},
 		{"humidity too low", answer(all, 7, data(0, 0)...), "humidity of"},

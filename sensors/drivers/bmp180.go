@@ -11,12 +11,15 @@ import (
 	"fieldgate/sensors"
 )
 
-// Bosch Sensortec BMP180, "BMP180 Digital pressure sensor", BST-BMP180-DS000
-// revision 2.5: measuring and the worked example in section 3.5 (figure 4),
-// registers in section 4. Temperature -40 to 85 °C, pressure 300 to 1100 hPa;
-// the address is always 0x77. The BMP085 has the same id and works, too.
+// Bosch Sensortec BMP180, and the BMP085, which has the same id: temperature and
+// pressure of the air.
 //
-// periph's driver (bmxx80) measures. What is avoided of it:
+// Datasheet: BST-BMP180-DS000 revision 2.5: measuring and the worked example in
+// section 3.5 (figure 4), registers in section 4.
+//
+// Limits: the address cannot be changed, so there is one on a bus.
+//
+// Periph's bmxx80 measures. What is avoided of it:
 //   - it takes a BMP280 or BME280 as well: the id is checked on its way;
 //   - it reads the result after a fixed time without asking whether the
 //     conversion has ended;
@@ -27,7 +30,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name:    "bmp180",
-		Doc:     "Bosch BMP180 and BMP085: temperature -40 to 85 °C, ±2 °C, pressure 300 to 1100 hPa, ±1 hPa; I2C",
+		Doc:     "Bosch BMP180, BMP085: temperature -40 to 85 °C, ±2 °C, pressure 300 to 1100 hPa, ±1 hPa; I2C",
 		Bus:     sensors.I2C,
 		Options: []sensors.Option{addressOption(0x77, 0x77, 0x77), bmxx80Oversampling("oversampling", "pressure", "8"), bmxx80Altitude()},
 		Channels: func(o sensors.Options) []sensors.Channel {
@@ -63,10 +66,7 @@ func openBMP180(ctx context.Context, env sensors.Env, o sensors.Options) (sensor
 		b.dev, err = bmxx80.NewI2C(&b.link, c.addr, &bmxx80.Opts{Pressure: bmxx80Setting(o.Text("oversampling"))})
 		return err
 	})
-	if err != nil {
-		return nil, c.abandon(err)
-	}
-	return b, nil
+	return c.sampler(err, b.measure)
 }
 
 // look makes a transaction of periph's driver and checks what was read.
@@ -79,7 +79,7 @@ func (b *bmp180) look(ctx context.Context, w, r []byte) error {
 			return err
 		}
 	}
-	err := b.Tx(b.addr, w, r)
+	err := b.tx(w, r)
 	switch {
 	case err != nil || !reading:
 		return err
@@ -110,15 +110,14 @@ func bmp180Empty(b []byte) bool {
 // conversion has ended, and gives that register.
 func (b *bmp180) converted(ctx context.Context) (byte, error) {
 	for range 50 {
-		var control [1]byte
-		if err := b.Tx(b.addr, []byte{bmp180Control}, control[:]); err != nil {
+		control, err := b.readByte(bmp180Control)
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if allOnes(control[:]) {
+		case control == 0xff:
 			return 0, errAllOnes
-		}
-		if control[0]&0x20 == 0 {
-			return control[0], nil
+		case control&0x20 == 0:
+			return control, nil
 		}
 		if err := pause(ctx, time.Millisecond); err != nil {
 			return 0, err
@@ -127,12 +126,11 @@ func (b *bmp180) converted(ctx context.Context) (byte, error) {
 	return 0, errors.New("the measurement does not end")
 }
 
-// Sample implements sensors.Sampler.
-func (b *bmp180) Sample(ctx context.Context) ([]sensors.Sample, error) {
+// measure measures once.
+func (b *bmp180) measure(ctx context.Context) ([]sensors.Sample, error) {
 	var e physic.Env
 	if err := b.link.do(ctx, func() error { return b.dev.Sense(&e) }); err != nil {
-		return nil, b.wrap(err)
+		return nil, err
 	}
-	out, err := bmxx80Samples(b.o, e, nil, 1)
-	return out, b.wrap(err)
+	return bmxx80Samples(b.o, e, nil, 1)
 }

@@ -14,13 +14,15 @@ import (
 	"fieldgate/sensors"
 )
 
-// Bosch Sensortec BMP280, "BMP280 Digital Pressure Sensor", BST-BMP280-DS001
-// revision 1.26: registers in section 4.3, compensation and its worked example
-// in sections 3.11.3 and 3.12, measuring times in section 3.8.1. Temperature
-// -40 to 85 °C, pressure 300 to 1100 hPa. Forced mode only: the chip sleeps
-// between measurements.
+// Bosch Sensortec BMP280: temperature and pressure of the air.
 //
-// periph's driver (bmxx80) measures. What is avoided of it:
+// Datasheet: BST-BMP280-DS001 revision 1.26: registers in section 4.3,
+// compensation and its worked example in sections 3.11.3 and 3.12, measuring times
+// in section 3.8.1.
+//
+// Limits: forced mode only: the chip sleeps between measurements.
+//
+// Periph's bmxx80 measures. What is avoided of it:
 //   - it takes any of BMP180, BMP280 and BME280 for the one that was asked for:
 //     the id is checked on its way;
 //   - it waits for the end of a measurement in a loop without a pause and
@@ -58,8 +60,7 @@ const (
 // bmx280 is a BMP280 or BME280, on I2C or SPI.
 type bmx280 struct {
 	model    string
-	chip     interface{ wrap(error) error }
-	bus      func(w, r []byte) error // errors without the chip's name
+	bus      func(w, r []byte) error
 	spi      bool
 	link     periphLink
 	dev      *bmxx80.Dev
@@ -97,21 +98,15 @@ func openBMx280(ctx context.Context, env sensors.Env, o sensors.Options, model s
 		if err != nil {
 			return nil, err
 		}
-		b.chip, b.bus, b.spi = c, c.conn.Tx, true
-		if err := b.ready(ctx, 0); err != nil {
-			return nil, c.abandon(err)
-		}
-		return sampler{c, b.sample}, nil
+		b.bus, b.spi = c.conn.Tx, true
+		return c.sampler(b.ready(ctx, 0), b.measure)
 	}
 	c, err := openI2C(env, o, model)
 	if err != nil {
 		return nil, err
 	}
-	b.chip, b.bus = c, func(w, r []byte) error { return c.Tx(c.addr, w, r) }
-	if err := b.ready(ctx, c.addr); err != nil {
-		return nil, c.abandon(err)
-	}
-	return sampler{c, b.sample}, nil
+	b.bus = c.tx
+	return c.sampler(b.ready(ctx, c.addr), b.measure)
 }
 
 // ready has periph's driver set the chip up, and sets the filter, which that
@@ -244,22 +239,21 @@ func (b *bmx280) raw() (pressure, temperature uint32) {
 	return uint32(d[0])<<12 | uint32(d[1])<<4 | uint32(d[2])>>4, uint32(d[3])<<12 | uint32(d[4])<<4 | uint32(d[5])>>4
 }
 
-// sample measures once.
-func (b *bmx280) sample(ctx context.Context) ([]sensors.Sample, error) {
+// measure measures once.
+func (b *bmx280) measure(ctx context.Context) ([]sensors.Sample, error) {
 	b.waits = 0
 	var e physic.Env
 	if err := b.link.do(ctx, func() error { return b.dev.Sense(&e) }); err != nil {
-		return nil, b.chip.wrap(err)
+		return nil, err
 	}
 	var humidity *float64
 	if b.humidity {
 		_, t := b.raw()
 		h, err := bme280Humidity(b.tp, b.h, t, binary.BigEndian.Uint16(b.data[6:]))
 		if err != nil {
-			return nil, b.chip.wrap(err)
+			return nil, err
 		}
 		humidity = &h
 	}
-	out, err := bmxx80Samples(b.o, e, humidity, 2)
-	return out, b.chip.wrap(err)
+	return bmxx80Samples(b.o, e, humidity, 2)
 }

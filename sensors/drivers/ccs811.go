@@ -39,14 +39,14 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "ccs811",
-		Doc:  "ams CCS811: TVOC 0 to 32768 ppb and equivalent CO2 400 to 29206 ppm, estimates; 20 min to warm up; needs clock stretching; I2C",
+		Doc:  "ams CCS811: TVOC 0 to 32768 ppb, eCO2 400 to 29206 ppm, estimates; 20 min to warm up; needs clock stretching; I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x5a, 0x5a, 0x5b),
 			{Name: "drive_interval", Doc: "how often the chip measures by itself: 1s (30 mA), 10s or 60s (less heating)", Kind: sensors.Text,
 				Default: "1s", Choices: []string{"1s", "10s", "60s"}},
 		},
-		Channels: func(sensors.Options) []sensors.Channel { return sgp30Channels() },
+		Channels: func(sensors.Options) []sensors.Channel { return gasChannels() },
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "ccs811")
 			if err != nil {
@@ -59,10 +59,7 @@ func init() {
 			case "60s":
 				s.mode, s.interval = 3<<4, time.Minute
 			}
-			if err := s.ready(ctx); err != nil {
-				return nil, c.abandon(err)
-			}
-			return s, nil
+			return c.sampler(s.ready(ctx), s.measure)
 		},
 	})
 }
@@ -109,14 +106,14 @@ type ccs811 struct {
 
 // ready asks the chip who it is, starts its firmware and sets its mode.
 func (s *ccs811) ready(ctx context.Context) error {
-	id, err := s.register(ccs811Identity)
+	id, err := s.readByte(ccs811Identity)
 	if err != nil {
 		return err
 	}
 	if id != ccs811Chip {
 		return fmt.Errorf("hardware id is 0x%02x, not 0x%02x: no CCS811", id, ccs811Chip)
 	}
-	status, err := s.register(ccs811Status)
+	status, err := s.readByte(ccs811Status)
 	if err != nil {
 		return err
 	}
@@ -124,13 +121,13 @@ func (s *ccs811) ready(ctx context.Context) error {
 		return fmt.Errorf("status 0x%02x: the chip has no valid firmware", status)
 	}
 	if status&ccs811Running == 0 {
-		if err := s.open.Tx(s.addr, []byte{ccs811Start}, nil); err != nil {
+		if err := s.write(ccs811Start); err != nil {
 			return err
 		}
 		if err := pause(ctx, ccs811StartTime); err != nil {
 			return err
 		}
-		if status, err = s.register(ccs811Status); err != nil {
+		if status, err = s.readByte(ccs811Status); err != nil {
 			return err
 		}
 		if err := ccs811Check(status&^ccs811Failed, 0); err != nil {
@@ -138,18 +135,18 @@ func (s *ccs811) ready(ctx context.Context) error {
 		}
 	}
 	// What went wrong before, such as with another program, does not count.
-	if _, err := s.register(ccs811Errors); err != nil {
+	if _, err := s.readByte(ccs811Errors); err != nil {
 		return err
 	}
-	mode, err := s.register(ccs811Mode)
+	mode, err := s.readByte(ccs811Mode)
 	if err != nil {
 		return err
 	}
 	if mode != s.mode {
-		if err := s.open.Tx(s.addr, []byte{ccs811Mode, s.mode}, nil); err != nil {
+		if err := s.write(ccs811Mode, s.mode); err != nil {
 			return err
 		}
-		if mode, err = s.register(ccs811Mode); err != nil {
+		if mode, err = s.readByte(ccs811Mode); err != nil {
 			return err
 		}
 	}
@@ -160,22 +157,17 @@ func (s *ccs811) ready(ctx context.Context) error {
 	return nil
 }
 
-// Sample implements sensors.Sampler. It gives nothing if the chip, which
-// measures by itself, has no new measurement yet.
-func (s *ccs811) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	samples, err := s.measure(ctx)
-	return samples, s.wrap(err)
-}
-
+// measure gives the newest measurement, or nothing if the chip, which measures by
+// itself, has no new one yet.
 func (s *ccs811) measure(ctx context.Context) ([]sensors.Sample, error) {
 	for {
-		status, err := s.register(ccs811Status)
+		status, err := s.readByte(ccs811Status)
 		if err != nil {
 			return nil, err
 		}
 		var causes byte
 		if status&ccs811Failed != 0 {
-			if causes, err = s.register(ccs811Errors); err != nil {
+			if causes, err = s.readByte(ccs811Errors); err != nil {
 				return nil, err
 			}
 		}
@@ -197,7 +189,7 @@ func (s *ccs811) measure(ctx context.Context) ([]sensors.Sample, error) {
 		}
 	}
 	var b [6]byte
-	if err := s.open.Tx(s.addr, []byte{ccs811Result}, b[:]); err != nil {
+	if err := s.tx([]byte{ccs811Result}, b[:]); err != nil {
 		return nil, err
 	}
 	eco2, tvoc, err := ccs811Decode(b)
@@ -205,7 +197,7 @@ func (s *ccs811) measure(ctx context.Context) ([]sensors.Sample, error) {
 		return nil, err
 	}
 	s.begun, s.last = true, s.now()
-	return samplesOf(sgp30Channels(), eco2, tvoc)
+	return samplesOf(gasChannels(), eco2, tvoc)
 }
 
 // ccs811Decode gives ppm and ppb of ALG_RESULT_DATA: two words, STATUS, ERROR_ID.
@@ -217,13 +209,9 @@ func ccs811Decode(b [6]byte) (eco2, tvoc float64, err error) {
 		return 0, 0, err
 	}
 	e, v := uint16(b[0])<<8|uint16(b[1]), uint16(b[2])<<8|uint16(b[3])
-	switch {
-	case e < 400 || e > 29206: // 0 before the first measurement
-		err = fmt.Errorf("equivalent CO2 of %d ppm is outside the chip's range of 400 to 29206", e)
-	case v > 32768:
-		err = fmt.Errorf("TVOC of %d ppb is outside the chip's range of 0 to 32768", v)
-	}
-	return float64(e), float64(v), err
+	eco2, tvoc = float64(e), float64(v)
+	// Equivalent CO2 is 0 before the first measurement.
+	return eco2, tvoc, errors.Join(within("equivalent CO2", eco2, 400, 29206, "ppm"), within("TVOC", tvoc, 0, 32768, "ppb"))
 }
 
 // ccs811Check says what is wrong with a status and the causes in ERROR_ID.
@@ -243,10 +231,4 @@ func ccs811Check(status, causes byte) error {
 		}
 	}
 	return fmt.Errorf("the chip reports error 0x%02x: %s", causes, strings.Join(texts, ", "))
-}
-
-func (s *ccs811) register(n byte) (byte, error) {
-	var b [1]byte
-	err := s.open.Tx(s.addr, []byte{n}, b[:])
-	return b[0], err
 }

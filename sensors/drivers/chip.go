@@ -2,9 +2,10 @@ package drivers
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"time"
 
 	"periph.io/x/conn/v3/i2c"
@@ -17,6 +18,61 @@ import (
 // errAllOnes is what a bus reads where nothing drives it.
 var errAllOnes = errors.New("only ones: nothing answers, or the data line is broken")
 
+// label says in errors what they are about: the driver, and where its chip is,
+// such as "bme280 at i2c:1, address 0x76".
+type label string
+
+// wrap says what err is about; nil stays nil.
+func (l label) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("sensors: %s: %w", string(l), err)
+}
+
+// attached is an open bus with the label of the chip on it. Within a driver
+// errors are plain: the sampler, Close and sampler's caller get them with the
+// label, once.
+type attached struct {
+	label
+	bus io.Closer
+}
+
+// sampler is what Open of a driver returns: a sensors.Sampler that measures by
+// sample; or, if the chip did not get ready, the reason, and the bus is closed.
+func (a attached) sampler(ready error, sample func(context.Context) ([]sensors.Sample, error)) (sensors.Sampler, error) {
+	if ready != nil {
+		_ = a.bus.Close() // what went wrong first is what counts
+		return nil, a.wrap(ready)
+	}
+	return &sampler{a, sample}, nil
+}
+
+// Close lets go of the bus.
+func (a attached) Close() error { return a.wrap(a.bus.Close()) }
+
+// sampler is a chip that is ready.
+type sampler struct {
+	attached
+	sample func(context.Context) ([]sensors.Sample, error)
+}
+
+// Sample implements sensors.Sampler.
+func (s *sampler) Sample(ctx context.Context) ([]sensors.Sample, error) {
+	samples, err := s.sample(ctx)
+	if err != nil {
+		return nil, s.wrap(err)
+	}
+	return samples, nil
+}
+
+// i2cChip is a chip on an I2C bus.
+type i2cChip struct {
+	attached
+	addr uint16
+	i2c  i2c.Bus
+}
+
 // addressOption is the I2C address of a chip: usual, and those it can be set to
 // by its pins.
 func addressOption(usual, lowest, highest uint16) sensors.Option {
@@ -24,131 +80,98 @@ func addressOption(usual, lowest, highest uint16) sensors.Option {
 		Default: fmt.Sprintf("0x%02x", usual), Min: float64(lowest), Max: float64(highest)}
 }
 
-// i2cChip is a chip on an I2C bus. It is an i2c.Bus too, so that periph's
-// drivers can be given it: what they send to the chip's address goes through it,
-// and the errors of the bus, which they wrap as text only, are kept.
-type i2cChip struct {
-	name string // of the driver
-	bus  string
-	addr uint16
-	open i2c.BusCloser
+// openI2C opens the bus that a chip is on, with the address in the options. It
+// does not talk to the chip. Name is for errors: the driver's.
+func openI2C(env sensors.Env, o sensors.Options, name string) (*i2cChip, error) {
+	addr := uint16(o.Integer("address"))
+	return openI2CAt(env, addr, label(fmt.Sprintf("%s at %s, address 0x%02x", name, env.Bus, addr)))
 }
 
-// openI2C opens the bus that the chip is on. It does not talk to the chip.
-func openI2C(env sensors.Env, o sensors.Options, driver string) (*i2cChip, error) {
-	c := &i2cChip{name: driver, bus: env.Bus, addr: uint16(o.Integer("address"))}
+// openI2CAt is openI2C with another address and label.
+func openI2CAt(env sensors.Env, addr uint16, l label) (*i2cChip, error) {
 	b, err := env.Board.I2C(env.Bus)
 	if err != nil {
-		return nil, c.wrap(err)
+		return nil, l.wrap(err)
 	}
-	c.open = b
-	return c, nil
-}
-
-// String names the chip in errors: "bme280 at i2c:1, address 0x76".
-func (c *i2cChip) String() string {
-	return c.name + " at " + c.bus + ", address 0x" + strconv.FormatUint(uint64(c.addr), 16)
-}
-
-// wrap says which chip err is about; nil stays nil.
-func (c *i2cChip) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: %s: %w", c, err)
-}
-
-// errorf makes an error that names the chip.
-func (c *i2cChip) errorf(format string, args ...any) error {
-	return c.wrap(fmt.Errorf(format, args...))
+	return &i2cChip{attached{l, b}, addr, b}, nil
 }
 
 // tx writes w to the chip and then reads r, in one transaction. Either may be
-// empty. The error names the chip.
-func (c *i2cChip) tx(w, r []byte) error { return c.wrap(c.open.Tx(c.addr, w, r)) }
+// empty.
+func (c *i2cChip) tx(w, r []byte) error { return c.i2c.Tx(c.addr, w, r) }
 
-// Tx implements i2c.Bus for periph's drivers.
-func (c *i2cChip) Tx(addr uint16, w, r []byte) error { return c.open.Tx(addr, w, r) }
+// write is tx without reading.
+func (c *i2cChip) write(w ...byte) error { return c.tx(w, nil) }
 
-// SetSpeed implements i2c.Bus.
-func (c *i2cChip) SetSpeed(physic.Frequency) error { return nil }
-
-// abandon closes the bus after Open failed with err, and names the chip.
-func (c *i2cChip) abandon(err error) error {
-	_ = c.open.Close() // what went wrong first is what counts
-	return c.wrap(err)
+// readByte reads a register.
+func (c *i2cChip) readByte(register byte) (byte, error) {
+	var b [1]byte
+	err := c.tx([]byte{register}, b[:])
+	return b[0], err
 }
 
-// Close lets go of the bus.
-func (c *i2cChip) Close() error { return c.wrap(c.open.Close()) }
+// readWord reads a register of two bytes, of which the higher one comes first.
+func (c *i2cChip) readWord(register byte) (uint16, error) {
+	var b [2]byte
+	err := c.tx([]byte{register}, b[:])
+	return binary.BigEndian.Uint16(b[:]), err
+}
+
+// identify checks the id that a chip has in a register of two bytes; what mask
+// leaves out, such as its revision, does not matter.
+func (c *i2cChip) identify(register byte, id, mask uint16) error {
+	is, err := c.readWord(register)
+	switch {
+	case err != nil:
+		return err
+	case is == 0xffff:
+		return errAllOnes
+	case is&mask != id:
+		return fmt.Errorf("register 0x%02x is 0x%04x, not 0x%04x: another chip", register, is, id)
+	}
+	return nil
+}
+
+// send writes a command and gives the chip its time.
+func (c *i2cChip) send(ctx context.Context, command []byte, wait time.Duration) error {
+	if err := c.tx(command, nil); err != nil {
+		return err
+	}
+	return pause(ctx, wait)
+}
+
+// ask sends a command and reads its answer, n words with their checksums.
+func (c *i2cChip) ask(ctx context.Context, command []byte, wait time.Duration, n int) ([]uint16, error) {
+	if err := c.send(ctx, command, wait); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 3*n)
+	if err := c.tx(nil, b); err != nil {
+		return nil, err
+	}
+	return checkedWords(b)
+}
 
 // spiChip is a chip on an SPI bus.
 type spiChip struct {
-	name, bus string
-	open      spi.PortCloser
-	conn      spi.Conn
+	attached
+	conn spi.Conn
 }
 
-// openSPI opens the chip select that the chip is on, with the given clock, mode
-// and 8 bits a word.
-func openSPI(env sensors.Env, driver string, clock physic.Frequency, mode spi.Mode) (*spiChip, error) {
-	c := &spiChip{name: driver, bus: env.Bus}
+// openSPI opens the chip select that a chip is on, with the given clock, mode
+// and 8 bits a word. Name is for errors: the driver's.
+func openSPI(env sensors.Env, name string, clock physic.Frequency, mode spi.Mode) (*spiChip, error) {
+	l := label(name + " at " + env.Bus)
 	p, err := env.Board.SPI(env.Bus)
 	if err != nil {
-		return nil, c.wrap(err)
+		return nil, l.wrap(err)
 	}
-	if c.conn, err = p.Connect(clock, mode, 8); err != nil {
-		return nil, errors.Join(c.wrap(err), p.Close())
-	}
-	c.open = p
-	return c, nil
-}
-
-// String names the chip in errors: "mcp3008 at spi:0.0".
-func (c *spiChip) String() string { return c.name + " at " + c.bus }
-
-func (c *spiChip) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: %s: %w", c, err)
-}
-
-func (c *spiChip) errorf(format string, args ...any) error {
-	return c.wrap(fmt.Errorf(format, args...))
-}
-
-// tx exchanges len(w) bytes.
-func (c *spiChip) tx(w, r []byte) error { return c.wrap(c.conn.Tx(w, r)) }
-
-// abandon closes the bus after Open failed with err, and names the chip.
-func (c *spiChip) abandon(err error) error {
-	_ = c.open.Close()
-	return c.wrap(err)
-}
-
-// Close lets go of the bus.
-func (c *spiChip) Close() error { return c.wrap(c.open.Close()) }
-
-// sampler makes a sensors.Sampler of a chip and a function.
-type sampler struct {
-	chip   interface{ Close() error }
-	sample func(ctx context.Context) ([]sensors.Sample, error)
-}
-
-// Sample implements sensors.Sampler.
-func (s sampler) Sample(ctx context.Context) ([]sensors.Sample, error) { return s.sample(ctx) }
-
-// Close implements sensors.Sampler.
-func (s sampler) Close() error { return s.chip.Close() }
-
-// one is the result of a chip that measures one quantity.
-func one(suffix string, v float64, decimals int) ([]sensors.Sample, error) {
-	s, err := sensors.Measured(suffix, v, decimals)
+	conn, err := p.Connect(clock, mode, 8)
 	if err != nil {
-		return nil, err
+		_ = p.Close()
+		return nil, l.wrap(err)
 	}
-	return []sensors.Sample{s}, nil
+	return &spiChip{attached{l, p}, conn}, nil
 }
 
 // pause waits for a conversion, or returns the error of ctx.
@@ -191,19 +214,29 @@ func crc8(b []byte) byte {
 }
 
 // checkedWords splits b, a multiple of 3 bytes, into words that are each followed
-// by the checksum of crc8, as Sensirion and Texas Instruments send them.
+// by the checksum of crc8, as Sensirion and Texas Instruments send them. Neither
+// only ones nor only zeros pass.
 func checkedWords(b []byte) ([]uint16, error) {
-	if allOnes(b) {
-		return nil, errAllOnes
-	}
 	var words []uint16
 	for ; len(b) >= 3; b = b[3:] {
+		if allOnes(b[:3]) {
+			return nil, errAllOnes
+		}
 		if crc := crc8(b[:2]); crc != b[2] {
 			return nil, fmt.Errorf("checksum of word %d (0x%02x%02x) is 0x%02x, not 0x%02x", len(words)+1, b[0], b[1], b[2], crc)
 		}
-		words = append(words, uint16(b[0])<<8|uint16(b[1]))
+		words = append(words, binary.BigEndian.Uint16(b))
 	}
 	return words, nil
+}
+
+// within says that a chip cannot have measured v. Low and high are the ends of
+// its range, in the unit of v.
+func within(quantity string, v, low, high float64, unit string) error {
+	if v >= low && v <= high { // not NaN
+		return nil
+	}
+	return fmt.Errorf("%s of %.5g %s is outside the chip's range of %g to %g", quantity, v, unit, low, high)
 }
 
 // samplesOf makes a sample of each value, in the order of the channels.
@@ -217,13 +250,4 @@ func samplesOf(channels []sensors.Channel, values ...float64) ([]sensors.Sample,
 		samples = append(samples, s)
 	}
 	return samples, nil
-}
-
-// climateChannels are those of a chip for temperature and humidity of the air,
-// temperature first.
-func climateChannels(decimals int) []sensors.Channel {
-	return []sensors.Channel{
-		{Suffix: "temperature", Kind: "AirThermometer", Quantity: "AirTemperature", Unit: "DegreeCelsius", Decimals: decimals},
-		{Suffix: "humidity", Kind: "HumiditySensor", Quantity: "AirHumidity", Unit: "Percent", Decimals: decimals},
-	}
 }

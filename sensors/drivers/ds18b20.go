@@ -15,16 +15,16 @@ import (
 	"fieldgate/sensors"
 )
 
-// Maxim (Dallas) DS18B20, DS1822 (family codes 28 and 22: -55 to 125 °C, 9 to
-// 12 bits) and DS18S20/DS1820 (family 10: the same range), on a 1-Wire bus of the
-// kernel or behind a DS2482-100, DS2482-800 or DS2483 on I2C.
+// Maxim (Dallas) DS18B20, DS1822 (family codes 28 and 22: 9 to 12 bits) and
+// DS18S20/DS1820 (family 10): temperature; on a 1-Wire bus of the kernel or behind
+// a DS2482-100, DS2482-800 or DS2483 on I2C.
 //
-// Datasheets: DS18B20 19-7487 rev. 6: figures 4 to 6 (temperature, its table),
+// Datasheet: DS18B20 19-7487 rev. 6: figures 4 to 6 (temperature, its table),
 // figure 9 (scratchpad), figure 10 and table 2 (resolution and conversion time),
 // "Powering the DS18B20"; DS18S20 rev. 042208: table 1, figure 6 and the formula for
 // the extended resolution.
 //
-// The bridge is driven through periph's ds248x (ds18b20_bus.go). The sensor is
+// Periph's ds248x drives the bridge (ds18b20_bus.go). The sensor is
 // driven here, over periph's onewire.Dev, and not through its ds18b20, which
 //   - takes a scratchpad of zeros for 0 °C: its checksum is right, and a data line
 //     that is held low gives it, as does periph's netlink bus for a short answer;
@@ -50,13 +50,15 @@ import (
 // reset: the longest time of the datasheet is waited for. One make of copies takes
 // 0.5 s at any resolution; those need resolution 12.
 //
-// Limits: the kernel's 1-Wire (bus w1:1) gives no strong pull-up to whoever asks
+// Limits: a measurement holds its bus for up to 0.75 s. It is not begun for one
+// reading and fetched at the next, because that would be an interval old. The
+// kernel's 1-Wire (bus w1:1) gives no strong pull-up to whoever asks
 // for a transaction. Sensors without a supply of their own fail on it now and
 // then; the driver w1 or a bridge serves them better.
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "ds18b20",
-		Doc:  "Maxim DS18B20, DS1822, DS18S20: temperature -55 to 125 °C, ±0.5 °C; 1-Wire, or I2C through a DS2482 or DS2483",
+		Doc:  "Maxim DS18B20, DS1822, DS18S20: temperature -55 to 125 °C, ±0.5 °C; I2C or 1-Wire (on I2C behind a DS2482 or DS2483)",
 		Bus:  sensors.OneWire | sensors.I2C,
 		Options: []sensors.Option{
 			{Name: "rom", Doc: "id of the sensor, such as 28-0316a2795cff, or all 16 digits of it; if left out, the only one on the bus", Kind: sensors.Text},
@@ -69,20 +71,26 @@ func init() {
 		Family: "ds18b20",
 		Every:  30 * time.Second,
 		Channels: func(o sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "temperature", Kind: "Thermometer", Quantity: "Temperature", Unit: "DegreeCelsius",
-				Decimals: ds18b20Decimals(int(o.Integer("resolution")))}}
+			return thermometerChannels(int(o.Integer("resolution")))
 		},
-		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
+		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			bus, err := openDS18B20Bus(env, o)
 			if err != nil {
 				return nil, err
 			}
 			d := &ds18b20Sensor{ds18b20Bus: bus, bits: int(o.Integer("resolution"))}
-			if err := d.ready(o.Text("rom")); err != nil {
-				_ = d.close() // what went wrong first is what counts
-				return nil, d.wrap(err)
-			}
-			return sampler{d, d.sample}, nil
+			err = d.do(ctx, func() error { return d.ready(o.Text("rom")) })
+			return d.sampler(err, func(ctx context.Context) ([]sensors.Sample, error) {
+				var v float64
+				err := d.do(ctx, func() (err error) {
+					v, err = d.measure(ctx)
+					return err
+				})
+				if err != nil {
+					return nil, err
+				}
+				return samplesOf(thermometerChannels(d.bits), v)
+			})
 		},
 	})
 }
@@ -103,9 +111,6 @@ const (
 )
 
 var errDS18B20Power = errors.New("the sensor has too little power to measure: connect its supply line, or use a bridge with a strong pull-up")
-
-// ds18b20Decimals gives the digits that make sense, since the accuracy is 0.5 °C.
-func ds18b20Decimals(bits int) int { return min(bits-8, 2) }
 
 // parseROM reads the id of a 1-Wire device: as the kernel prints it (family
 // code, dash, serial number: 28-0316a2795cff) or with all its 16 hexadecimal
@@ -188,13 +193,13 @@ type ds18b20Sensor struct {
 	parasite bool // it takes its power from the data line
 }
 
-// Close lets go of the bus.
-func (d *ds18b20Sensor) Close() error { return d.wrap(d.close()) }
-
 func (d *ds18b20Sensor) family() byte { return byte(d.dev.Addr) }
 
 // ready finds the sensor and sets its resolution.
 func (d *ds18b20Sensor) ready(rom string) error {
+	if err := d.ds18b20Bus.ready(); err != nil {
+		return err
+	}
 	if err := d.choose(); err != nil {
 		return err
 	}
@@ -202,7 +207,7 @@ func (d *ds18b20Sensor) ready(rom string) error {
 	if err != nil {
 		return err
 	}
-	d.name += " " + romName(addr)
+	d.label = d.named(romName(addr))
 	d.dev = onewire.Dev{Bus: d.wire, Addr: addr}
 	pad, err := d.scratchpad()
 	if err != nil {
@@ -276,16 +281,7 @@ func (d *ds18b20Sensor) scratchpad() ([9]byte, error) {
 	return pad, ds18b20Intact(pad)
 }
 
-// sample measures once.
-func (d *ds18b20Sensor) sample(ctx context.Context) ([]sensors.Sample, error) {
-	v, err := d.measure(ctx)
-	if err != nil {
-		return nil, d.wrap(err)
-	}
-	samples, err := one("temperature", v, ds18b20Decimals(d.bits))
-	return samples, d.wrap(err)
-}
-
+// measure measures once, in °C.
 func (d *ds18b20Sensor) measure(ctx context.Context) (float64, error) {
 	if err := d.choose(); err != nil {
 		return 0, err
@@ -365,8 +361,5 @@ func ds18b20Celsius(family byte, bits int, pad [9]byte) (float64, error) {
 		}
 		v = float64(raw&^(1<<(12-bits)-1)) / 16
 	}
-	if v < -55 || v > 125 {
-		return 0, fmt.Errorf("%v °C is outside of what the sensor measures", v)
-	}
-	return v, nil
+	return v, within("temperature", v, -55, 125, "°C")
 }

@@ -1,8 +1,10 @@
 package drivers
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"periph.io/x/conn/v3/onewire"
 	"periph.io/x/devices/v3/ds248x"
@@ -15,55 +17,71 @@ import (
 //
 // Of periph's ds248x: it knows the addresses 0x18, 0x19, 0x20 and 0x21, but the
 // chips have 0x18 to 0x1b, the DS2482-800 up to 0x1f; so it is given 0x18, and
-// ds18b20Bridge puts the right one in its place. Once it failed it says so
+// the link talks to the right one. It finds out which chip it is by whether it
+// refuses a register. Its search does not end on a chip that goes the same way
+// whatever it is told; the link ends it with the context. Once it failed it says so
 // for ever; each sensor has one of its own, and after an error it is made anew.
 // The sensors of one bus take turns, so that nobody comes between the steps of a
 // transaction; but another one may have selected another line of a DS2482-800,
 // therefore each measurement begins with choose.
 type ds18b20Bus struct {
-	name    string // for errors: the driver, and the sensor when it is known
-	where   string // for errors: the bus
+	attached
+	where   string // the bus, for the label
 	wire    onewire.Bus
-	close   func() error
+	link    periphLink  // to the bridge
 	bridge  *ds248x.Dev // nil: the kernel's bus
 	channel int         // of a DS2482-800
 }
 
-// ds18b20Bridge is an i2c.Bus for periph on which each address is the bridge's.
-type ds18b20Bridge struct{ *i2cChip }
+// named is the label with the sensor's id, once that is known.
+func (b *ds18b20Bus) named(rom string) label {
+	return label(strings.TrimSpace("ds18b20 "+rom) + " at " + b.where)
+}
 
-// Tx implements i2c.Bus.
-func (b ds18b20Bridge) Tx(_ uint16, w, r []byte) error { return b.open.Tx(b.addr, w, r) }
-
-// openDS18B20Bus opens the bus that the options mean. A bridge is reset.
+// openDS18B20Bus opens the bus that the options mean. It does not talk to a
+// bridge.
 func openDS18B20Bus(env sensors.Env, o sensors.Options) (*ds18b20Bus, error) {
-	b := &ds18b20Bus{name: "ds18b20", where: env.Bus, channel: int(o.Integer("channel"))}
-	kind, _, err := sensors.ParseBus(env.Bus)
-	if err != nil {
-		return nil, b.wrap(err)
-	}
-	if kind == sensors.OneWire {
+	b := &ds18b20Bus{where: env.Bus, channel: int(o.Integer("channel"))}
+	if strings.HasPrefix(env.Bus, "w1:") {
 		wire, err := env.Board.OneWire(env.Bus)
 		if err != nil {
-			return nil, b.wrap(err)
+			return nil, b.named("").wrap(err)
 		}
-		b.wire, b.close = wire, wire.Close
+		b.attached, b.wire = attached{b.named(""), wire}, wire
 		return b, nil
 	}
-	addr := uint16(o.Integer("bridge"))
-	b.where += fmt.Sprintf(", bridge at address 0x%x", addr)
-	bus, err := env.Board.I2C(env.Bus)
+	bridge := uint16(o.Integer("bridge"))
+	b.where += fmt.Sprintf(", bridge at address 0x%02x", bridge)
+	c, err := openI2CAt(env, bridge, b.named(""))
 	if err != nil {
-		return nil, b.wrap(err)
+		return nil, err
+	}
+	b.attached = c.attached
+	b.link = periphLink{lenient: true, tx: func(_ context.Context, w, r []byte) error { return c.tx(w, r) }}
+	return b, nil
+}
+
+// do runs f, which uses the bus.
+func (b *ds18b20Bus) do(ctx context.Context, f func() error) error {
+	if b.link.tx == nil {
+		return f()
+	}
+	return b.link.do(ctx, f)
+}
+
+// ready resets the bridge.
+func (b *ds18b20Bus) ready() error {
+	if b.link.tx == nil {
+		return nil
 	}
 	opts := ds248x.DefaultOpts
-	dev, err := ds248x.New(ds18b20Bridge{&i2cChip{name: b.name, bus: env.Bus, addr: addr, open: bus}}, 0x18, &opts)
+	dev, err := ds248x.New(&b.link, 0x18, &opts)
 	if err != nil {
-		_ = bus.Close()
-		return nil, b.wrap(err)
+		return err
 	}
-	b.wire, b.close, b.bridge = dev, bus.Close, dev
-	return b, nil
+	b.link.err = nil // what it refused tells which chip it is
+	b.wire, b.bridge = dev, dev
+	return nil
 }
 
 // choose selects the line of a DS2482-800 and checks that it is selected.
@@ -78,12 +96,4 @@ func (b *ds18b20Bus) choose() error {
 		return errors.New("the bridge did not select its line")
 	}
 	return nil
-}
-
-// wrap says which sensor err is about; nil stays nil.
-func (b *ds18b20Bus) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: %s at %s: %w", b.name, b.where, err)
 }

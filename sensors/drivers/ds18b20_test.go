@@ -175,7 +175,7 @@ func TestDS18B20Faults(t *testing.T) {
 		"power-up":        {nil, nil, ds18b20Ops(rom, 0xff, good, start), []string{"from power-up"}},
 		"no power":        {nil, nil, ds18b20Ops(rom, 0x00, good, ds18b20Pad(0xff, 0x07, 0x4b, 0x46, 0x7f, 0xff, 0x0c, 0x10)), []string{"too little power"}},
 		"parasite 85":     {nil, nil, ds18b20Ops(rom, 0x00, good, real85), []string{"too little power"}},
-		"out of range":    {nil, nil, ds18b20Ops(rom, 0xff, good, ds18b20Pad(0xd1, 0x07, 0, 0, 0x7f, 0xff, 0, 0x10)), []string{"125.0625 °C is outside"}},
+		"out of range":    {nil, nil, ds18b20Ops(rom, 0xff, good, ds18b20Pad(0xd1, 0x07, 0, 0, 0x7f, 0xff, 0, 0x10)), []string{"125.06 °C is outside"}},
 		"lost resolution": {nil, nil, ds18b20Ops(rom, 0xff, good, ds18b20Pad(0x91, 0x01, 0, 0, 0x5f, 0xff, 0, 0x10)), []string{"with 11 bits, not 12"}},
 		"does not begin":  {nil, nil, idle, []string{"did not begin"}},
 		"bus breaks":      {nil, nil, ds18b20Ops(rom, 0xff, good, good)[:3], []string{"unexpected Tx"}},
@@ -314,6 +314,30 @@ func TestDS18B20Bridge(t *testing.T) {
 		broken[4].R = []byte{0x06}
 		refused(t, "ds18b20", named, broken, "short")
 		unanswered(t, "ds18b20", named)
+	})
+}
+
+// TestDS18B20EndlessSearch: a bridge that goes the same way through the tree of
+// ids whatever it is told has periph search for ever.
+func TestDS18B20EndlessSearch(t *testing.T) {
+	d, _ := sensors.Builtin().Lookup("ds18b20")
+	s := subjects(t, d, nil)[0] // on I2C
+	synctest.Test(t, func(t *testing.T) {
+		s.t = t
+		opening := [][]byte{{0x18}, {0x01}} // status, configuration
+		h := &hostile{there: -1, endless: 10_000_000, answer: func(_, r []byte) error {
+			if len(r) == 0 {
+				return nil
+			}
+			r[0] = 0x02 // somebody is there, and says both 0 and 1
+			if len(opening) > 0 {
+				r[0], opening = opening[0][0], opening[1:]
+			}
+			return nil
+		}}
+		if samples, err := s.provoke(h); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, %v", samples, err)
+		}
 	})
 }
 

@@ -10,10 +10,12 @@ import (
 	"fieldgate/sensors"
 )
 
+// A made-up wave, for tests, for the demo and for trying things out. It follows from
+// the clock and a seed alone.
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "fake",
-		Doc:  "a made-up wave, for trying things out without hardware",
+		Doc:  "made-up wave: for trying things out without hardware",
 		Options: []sensors.Option{
 			{Name: "kind", Doc: "form of the wave", Kind: sensors.Text, Default: "sine", Choices: []string{"sine", "ramp", "random-walk", "noise"}},
 			{Name: "period", Doc: "length of one sine or ramp", Kind: sensors.Span, Default: "10m", Min: 0.001, Max: 366 * 86400},

@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,8 +21,8 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "gpio-counter",
-		Doc:  "pulses on a GPIO line: their total, which survives a restart, and their rate",
-		Options: append(gpioinOptions("up"),
+		Doc:  "GPIO line: total of its pulses, which survives a restart, and their rate",
+		Options: append(lineOptions("up"),
 			sensors.Option{Name: "edge", Doc: "which changes of the line count", Kind: sensors.Text, Default: "falling",
 				Choices: []string{"falling", "rising", "both"}},
 			sensors.Option{Name: "per_pulse", Doc: "what one pulse stands for, such as 0.2794 (mm of rain)", Kind: sensors.Decimal, Default: "1",
@@ -39,7 +38,7 @@ func init() {
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c := newGPIOCounter(env, o)
 			var err error
-			if c.line, err = gpioinLine(env, o, gpiocounterEdges[o.Text("edge")]); err != nil {
+			if c.line, err = openLine(env, o, gpiocounterEdges[o.Text("edge")]); err != nil {
 				return nil, c.wrap(err)
 			}
 			return c, nil
@@ -56,7 +55,7 @@ func gpiocounterChannels(o sensors.Options) []sensors.Channel {
 	if o.Decimal("per_pulse") == 1 {
 		total.Quantity, total.Unit = "Count", "Dimensionless"
 		if o.Text("rate_per") == "second" {
-			rate.Quantity, rate.Unit = "Frequency", "Hertz"
+			rate.Kind, rate.Quantity, rate.Unit = "FrequencySensor", "Frequency", "Hertz"
 		}
 	}
 	return []sensors.Channel{total, rate}
@@ -73,7 +72,7 @@ func gpiocounterRatePlaces(perPulse int) int { return max(perPulse, 3) }
 
 // gpiocounter counts the edges of a line.
 type gpiocounter struct {
-	pin               string
+	label
 	line              sensors.Input
 	now               func() time.Time
 	perPulse          float64
@@ -90,7 +89,7 @@ type gpiocounter struct {
 
 func newGPIOCounter(env sensors.Env, o sensors.Options) *gpiocounter {
 	c := &gpiocounter{
-		pin:      o.Text("pin"),
+		label:    lineLabel("gpio-counter", o),
 		now:      env.Now,
 		perPulse: o.Decimal("per_pulse"),
 		ratePer:  map[string]time.Duration{"second": time.Second, "minute": time.Minute, "hour": time.Hour}[o.Text("rate_per")],
@@ -106,13 +105,6 @@ func newGPIOCounter(env sensors.Env, o sensors.Options) *gpiocounter {
 	c.places = max(gpiocounterPlaces(c.perPulse), gpiocounterPlaces(c.base))
 	c.ratePlace = gpiocounterRatePlaces(gpiocounterPlaces(c.perPulse))
 	return c
-}
-
-func (c *gpiocounter) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: gpio-counter at %s: %w", c.pin, err)
 }
 
 // Sample implements sensors.Sampler: the total, and the rate since the sample

@@ -3,7 +3,6 @@ package drivers
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -20,8 +19,8 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "gpio-in",
-		Doc:  "a GPIO line: whether it is on, published on each change, and at each interval",
-		Options: append(gpioinOptions("as-is"),
+		Doc:  "GPIO line: whether it is on, published on each change and at each interval",
+		Options: append(lineOptions("as-is"),
 			sensors.Option{Name: "active_low", Doc: "a low line is on, such as a contact to ground", Kind: sensors.Switch, Default: "false"},
 			sensors.Option{Name: "values", Doc: "true and false, or the numbers 1 and 0", Kind: sensors.Text, Default: "bool", Choices: []string{"bool", "number"}},
 		),
@@ -31,9 +30,9 @@ func init() {
 			return []sensors.Channel{{Kind: "OtherSensor", Fixed: true}}
 		},
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			g := &gpioin{pin: o.Text("pin"), activeLow: o.Switch("active_low"), numbers: o.Text("values") == "number"}
+			g := &gpioin{label: lineLabel("gpio-in", o), activeLow: o.Switch("active_low"), numbers: o.Text("values") == "number"}
 			var err error
-			if g.line, err = gpioinLine(env, o, sensors.BothEdges); err != nil {
+			if g.line, err = openLine(env, o, sensors.BothEdges); err != nil {
 				return nil, g.wrap(err)
 			}
 			return g, nil
@@ -41,34 +40,9 @@ func init() {
 	})
 }
 
-// gpioinOptions are those of each driver that reads a line.
-func gpioinOptions(pull string) []sensors.Option {
-	return []sensors.Option{
-		{Name: "pin", Doc: "GPIO line, such as GPIO17 or gpiochip0:17", Kind: sensors.Pin, Required: true},
-		{Name: "pull", Doc: "resistor that holds the line while nothing drives it", Kind: sensors.Text, Default: pull,
-			Choices: []string{"up", "down", "none", "as-is"}},
-		{Name: "debounce", Doc: "changes that do not last this long are left out; 20ms for contacts, 0s for none", Kind: sensors.Span,
-			Default: "0s", Min: 0, Max: 10},
-	}
-}
-
-// gpioinLine takes the line of gpioinOptions.
-func gpioinLine(env sensors.Env, o sensors.Options, edges sensors.Edges) (sensors.Input, error) {
-	c := sensors.InputConfig{Edges: edges, Debounce: o.Span("debounce")}
-	switch o.Text("pull") {
-	case "up":
-		c.Pull = sensors.PullUp
-	case "down":
-		c.Pull = sensors.PullDown
-	case "none":
-		c.Pull = sensors.PullNone
-	}
-	return env.Board.Input(o.Text("pin"), c)
-}
-
 // gpioin is a line that is read.
 type gpioin struct {
-	pin       string
+	label
 	line      sensors.Input
 	activeLow bool
 	numbers   bool
@@ -79,13 +53,6 @@ type gpioin struct {
 	emit  func([]sensors.Sample) // nil: nobody watches
 	last  bool                   // published last
 	known bool                   // one was
-}
-
-func (g *gpioin) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: gpio-in at %s: %w", g.pin, err)
 }
 
 // sample is what is published of a level of the wire, for who has the lock.

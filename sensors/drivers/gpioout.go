@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"context"
-	"fmt"
 
 	"fieldgate/sensors"
 )
@@ -13,15 +12,15 @@ import (
 func init() {
 	sensors.RegisterOutput(sensors.OutputDriver{
 		Name: "gpio-out",
-		Doc:  "a GPIO line that is switched on and off",
+		Doc:  "GPIO line: switched on and off",
 		Options: []sensors.Option{
-			{Name: "pin", Doc: "GPIO line, such as GPIO17 or gpiochip0:17", Kind: sensors.Pin, Required: true},
+			pinOption(),
 			{Name: "active_low", Doc: "a low line is on, as for many relay boards", Kind: sensors.Switch, Default: "false"},
 		},
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options, first sensors.Level) (sensors.Actuator, error) {
-			g := &gpioout{pin: o.Text("pin"), activeLow: o.Switch("active_low")}
+			g := &gpioout{label: lineLabel("gpio-out", o), activeLow: o.Switch("active_low")}
 			var err error
-			if g.line, err = env.Board.Output(g.pin, g.wire(first)); err != nil {
+			if g.line, err = env.Board.Output(o.Text("pin"), g.wire(first)); err != nil {
 				return nil, g.wrap(err)
 			}
 			return g, nil
@@ -31,20 +30,13 @@ func init() {
 
 // gpioout is a line that is switched.
 type gpioout struct {
-	pin       string
+	label
 	activeLow bool
 	line      sensors.Output
 }
 
 // wire is the level of the wire for l.
 func (g *gpioout) wire(l sensors.Level) bool { return (l > sensors.Off) != g.activeLow }
-
-func (g *gpioout) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: gpio-out at %s: %w", g.pin, err)
-}
 
 // Set implements sensors.Actuator.
 func (g *gpioout) Set(l sensors.Level) error { return g.wrap(g.line.Set(g.wire(l))) }

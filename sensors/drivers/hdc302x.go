@@ -39,17 +39,19 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			if err := hdc302xReady(c); err != nil {
-				return nil, c.abandon(err)
-			}
 			m := hdc302xModes[o.Integer("low_power_mode")&3]
-			return sampler{c, func(ctx context.Context) ([]sensors.Sample, error) {
-				temperature, humidity, err := m.measure(ctx, c)
+			return c.sampler(hdc302xReady(c), func(ctx context.Context) ([]sensors.Sample, error) {
+				// A chip that is not ready does not acknowledge that it is read.
+				w, err := c.ask(ctx, m.trigger[:], m.wait, 2)
 				if err != nil {
-					return nil, c.wrap(err)
+					return nil, err
+				}
+				temperature, humidity, err := decodeClimate(w)
+				if err != nil {
+					return nil, err
 				}
 				return samplesOf(climateChannels(2), temperature, humidity)
-			}}, nil
+			})
 		},
 	})
 }
@@ -74,9 +76,9 @@ const hdc302xMaker = 0x3000
 // hdc302xReady stops a chip that measures by itself and asks who it is.
 func hdc302xReady(c *i2cChip) error {
 	// There may be nothing to stop. Whether the chip is there shows in what follows.
-	_ = c.open.Tx(c.addr, []byte{0x30, 0x93}, nil)
+	_ = c.write(0x30, 0x93)
 	var b [3]byte
-	if err := c.open.Tx(c.addr, []byte{0x37, 0x81}, b[:]); err != nil {
+	if err := c.tx([]byte{0x37, 0x81}, b[:]); err != nil {
 		return err
 	}
 	w, err := checkedWords(b[:])
@@ -87,35 +89,4 @@ func hdc302xReady(c *i2cChip) error {
 		return fmt.Errorf("manufacturer id is 0x%04x, not 0x%04x: no HDC302x", w[0], hdc302xMaker)
 	}
 	return nil
-}
-
-// measure measures once: °C and %. A chip that is not ready does not
-// acknowledge that it is read.
-func (m hdc302xMode) measure(ctx context.Context, c *i2cChip) (temperature, humidity float64, err error) {
-	if err := c.open.Tx(c.addr, m.trigger[:], nil); err != nil {
-		return 0, 0, err
-	}
-	if err := pause(ctx, m.wait); err != nil {
-		return 0, 0, err
-	}
-	var b [6]byte
-	if err := c.open.Tx(c.addr, nil, b[:]); err != nil {
-		return 0, 0, err
-	}
-	return hdc302xDecode(b)
-}
-
-// hdc302xDecode converts a result: temperature with its checksum, then
-// humidity. It refuses what is outside the chip's range.
-func hdc302xDecode(b [6]byte) (temperature, humidity float64, err error) {
-	w, err := checkedWords(b[:])
-	if err != nil {
-		return 0, 0, err
-	}
-	temperature = -45 + 175*float64(w[0])/65535
-	humidity = 100 * float64(w[1]) / 65535
-	if temperature < -40 || temperature > 125 {
-		return 0, 0, fmt.Errorf("temperature %.1f °C is outside the chip's range of -40 to 125", temperature)
-	}
-	return temperature, humidity, nil
 }

@@ -28,7 +28,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "hwmon",
-		Doc:  "what the kernel's hwmon drivers measure: temperature, voltage, fan, power, current, humidity, energy or frequency",
+		Doc:  "the kernel's hwmon drivers: temperature, voltage, fan, power, current, humidity, energy or frequency",
 		Options: []sensors.Option{
 			{Name: "chip", Doc: "what its file name says, such as cpu_thermal, or hwmon0", Kind: sensors.Text, Required: true},
 			{Name: "input", Doc: "such as temp1, in0, fan1, power1, curr1, humidity1, energy1 or freq1", Kind: sensors.Text, Required: true},
@@ -48,7 +48,7 @@ func init() {
 			return []sensors.Channel{q.channel}
 		},
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			s := &sysfsSensor{about: "hwmon: " + o.Text("chip") + " " + o.Text("input")}
+			s := &sysfsSensor{label: label("hwmon: " + o.Text("chip") + " " + o.Text("input"))}
 			input, q, err := parseHwmonInput(o.Text("input"))
 			if err != nil {
 				return nil, s.wrap(err)
@@ -57,7 +57,7 @@ func init() {
 			if err != nil {
 				return nil, s.wrap(err)
 			}
-			s.decimals = q.channel.Decimals
+			s.channel = q.channel
 			s.read = func() (float64, error) { return readHwmon(dir, input, q) }
 			return s, nil
 		},
@@ -95,10 +95,10 @@ func parseHwmonInput(s string) (string, *sysfsQuantity, error) {
 		q.channel = sensors.Channel{Kind: "HumiditySensor", Quantity: "RelativeHumidity", Unit: "Percent", Decimals: 2}
 		q.factor, q.low, q.high = 1e-3, humidityLow, humidityHigh
 	case "energy":
-		q.channel = sensors.Channel{Kind: "OtherSensor", Quantity: "Energy", Unit: "Joule", Decimals: 3}
+		q.channel = sensors.Channel{Kind: "EnergyMeter", Quantity: "Energy", Unit: "Joule", Decimals: 3}
 		q.factor, q.low = 1e-6, 0
 	case "freq":
-		q.channel = sensors.Channel{Kind: "OtherSensor", Quantity: "Frequency", Unit: "Hertz"}
+		q.channel = sensors.Channel{Kind: "FrequencySensor", Quantity: "Frequency", Unit: "Hertz"}
 		q.factor, q.low = 1, 0
 	}
 	return s, q, nil

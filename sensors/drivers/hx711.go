@@ -14,15 +14,14 @@ import (
 	"fieldgate/sensors"
 )
 
-// Avia Semiconductor HX711: 24-bit converter for load cells, on two GPIO lines,
-// through periph's hx711.
+// Avia Semiconductor HX711: 24-bit converter for load cells, on two GPIO lines.
 //
 // Datasheet: HX711 (English, no revision): "Serial Interface", figure 2 (timing),
 // figure 3 (power-down), tables 2 (settling time) and 3 (gain by the number of
 // pulses), "Output Data Rate and Format" (values at the ends of the range).
 //
 // The chip says by a low data line that it has a value, 10 or 80 times a second.
-// Of periph's driver only the shifting of the bits is used:
+// Of periph's hx711 only the shifting of the bits is used. What is avoided of it:
 //   - Its ReadTimeout waits for an edge, but the bits that were shifted out
 //     before are edges too and may be waiting: then it reads at once what is no
 //     value. Here the level is looked at.
@@ -42,12 +41,12 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "hx711",
-		Doc:  "Avia HX711: load cell amplifier, 24 bits, 10 or 80 values a second; two GPIO lines",
+		Doc:  "Avia HX711: weight on a load cell, 24 bits, 10 or 80 values a second; two GPIO lines",
 		Options: []sensors.Option{
 			{Name: "clock", Doc: "line that is wired to PD_SCK", Kind: sensors.Pin, Required: true},
 			{Name: "data", Doc: "line that is wired to DOUT", Kind: sensors.Pin, Required: true},
 			{Name: "gain", Doc: "128 or 64 for channel A (±20 or ±40 mV), 32 for channel B (±80 mV)", Kind: sensors.Text, Default: "128", Choices: []string{"128", "64", "32"}},
-			{Name: "samples", Doc: "how many values the median is taken of", Kind: sensors.Integer, Default: "5", Min: 1, Max: 25},
+			{Name: "samples", Doc: "samples that make one value: their median", Kind: sensors.Integer, Default: "5", Min: 1, Max: 25},
 			{Name: "zero", Doc: "counts without a load", Kind: sensors.Decimal, Default: "0", Min: -1 << 23, Max: 1 << 23},
 			{Name: "counts_per_gram", Doc: "counts that one gram adds, below 0 if the cell is upside down; if left out, counts are published", Kind: sensors.Decimal, Min: -1e6, Max: 1e6},
 		},
@@ -61,18 +60,22 @@ func init() {
 			}
 			return wrong
 		},
-		Every: 30 * time.Second,
-		Channels: func(o sensors.Options) []sensors.Channel {
-			c := sensors.Channel{Suffix: "weight", Kind: "WeightSensor", Quantity: "Weight", Unit: "Dimensionless"}
-			if f := o.Decimal("counts_per_gram"); f != 0 {
-				c.Unit, c.Decimals = "Gram", hx711Decimals(f)
-			}
-			return []sensors.Channel{c}
-		},
+		Every:    30 * time.Second,
+		Channels: hx711Channels,
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			return openHX711(env, o)
 		},
 	})
+}
+
+// hx711Channels is the weight in grams, or in counts if it is not known how many
+// make a gram.
+func hx711Channels(o sensors.Options) []sensors.Channel {
+	c := sensors.Channel{Suffix: "weight", Kind: "WeightSensor", Quantity: "Weight", Unit: "Dimensionless"}
+	if f := o.Decimal("counts_per_gram"); f != 0 {
+		c.Unit, c.Decimals = "Gram", hx711Decimals(f)
+	}
+	return []sensors.Channel{c}
 }
 
 // Timing. A chip at 10 values a second settles within 400 ms (table 2).
@@ -102,56 +105,46 @@ func hx711Decimals(countsPerGram float64) int {
 
 // hx711Sensor is an open HX711.
 type hx711Sensor struct {
-	about   string
-	data    *hx711Data
-	clock   *hx711Clock
-	dev     *hx711.Dev
-	mode    hx711.InputMode
-	samples int
-	zero    float64
-	factor  float64 // counts per gram; 0: not known
+	attached
+	data  *hx711Data
+	clock *hx711Clock
+	dev   *hx711.Dev
+	mode  hx711.InputMode
+	o     sensors.Options
 }
 
+// hx711Lines are the two lines of a chip.
+type hx711Lines struct {
+	clock sensors.Output
+	data  sensors.Input
+}
+
+// Close implements io.Closer.
+func (l hx711Lines) Close() error { return errors.Join(l.clock.Close(), l.data.Close()) }
+
 func openHX711(env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-	h := &hx711Sensor{
-		about:   "hx711 at clock " + o.Text("clock") + ", data " + o.Text("data"),
-		samples: int(o.Integer("samples")), zero: o.Decimal("zero"), factor: o.Decimal("counts_per_gram"),
-		mode: map[string]hx711.InputMode{"128": hx711.CHANNEL_A_GAIN_128, "64": hx711.CHANNEL_A_GAIN_64, "32": hx711.CHANNEL_B_GAIN_32}[o.Text("gain")],
-	}
+	l := label("hx711 at clock " + o.Text("clock") + ", data " + o.Text("data"))
 	out, err := env.Board.Output(o.Text("clock"), false)
 	if err != nil {
-		return nil, h.wrap(err)
+		return nil, l.wrap(err)
 	}
 	in, err := env.Board.Input(o.Text("data"), sensors.InputConfig{Pull: sensors.PullUp})
 	if err != nil {
 		_ = out.Close() // what went wrong first is what counts
-		return nil, h.wrap(err)
+		return nil, l.wrap(err)
 	}
-	h.clock = &hx711Clock{PinIO: gpio.INVALID, out: out, now: env.Now}
-	h.data = &hx711Data{PinIO: gpio.INVALID, in: in}
-	if h.dev, err = hx711.New(h.clock, h.data); err != nil {
-		_ = h.Close()
-		return nil, h.wrap(err)
+	h := &hx711Sensor{attached: attached{l, hx711Lines{out, in}}, o: o,
+		clock: &hx711Clock{PinIO: gpio.INVALID, out: out, now: env.Now},
+		data:  &hx711Data{PinIO: gpio.INVALID, in: in},
+		mode:  map[string]hx711.InputMode{"128": hx711.CHANNEL_A_GAIN_128, "64": hx711.CHANNEL_A_GAIN_64, "32": hx711.CHANNEL_B_GAIN_32}[o.Text("gain")],
 	}
-	return h, nil
+	h.dev, err = hx711.New(h.clock, h.data)
+	return h.sampler(err, h.measure)
 }
 
-// wrap says which chip err is about; nil stays nil.
-func (h *hx711Sensor) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: %s: %w", h.about, err)
-}
-
-// Close implements sensors.Sampler.
-func (h *hx711Sensor) Close() error {
-	return h.wrap(errors.Join(h.clock.out.Close(), h.data.in.Close()))
-}
-
-// Sample implements sensors.Sampler.
-func (h *hx711Sensor) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	counts := make([]int32, h.samples)
+// measure takes the median of some values.
+func (h *hx711Sensor) measure(ctx context.Context) ([]sensors.Sample, error) {
+	counts := make([]int32, h.o.Integer("samples"))
 	primed := false
 	for i := range counts {
 		var err error
@@ -162,19 +155,19 @@ func (h *hx711Sensor) Sample(ctx context.Context) ([]sensors.Sample, error) {
 			primed = false // the chip has begun anew
 		}
 		if err != nil {
-			return nil, h.wrap(err)
+			return nil, err
 		}
 		primed = true
 	}
 	v, err := hx711Median(counts)
 	if err != nil {
-		return nil, h.wrap(err)
+		return nil, err
 	}
-	v -= h.zero
-	if h.factor == 0 {
-		return one("weight", v, 0)
+	v -= h.o.Decimal("zero")
+	if f := h.o.Decimal("counts_per_gram"); f != 0 {
+		v /= f
 	}
-	return one("weight", v/h.factor, hx711Decimals(h.factor))
+	return samplesOf(hx711Channels(h.o), v)
 }
 
 // read takes one value; if the gain is not known to be set, it takes another one

@@ -35,7 +35,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "iio",
-		Doc:  "what the kernel's IIO drivers measure: any input channel, in the unit of its type",
+		Doc:  "the kernel's IIO drivers: any input channel, in the unit of its type",
 		Options: []sensors.Option{
 			{Name: "chip", Doc: "what its file name or label says, such as bme280, or iio:device0", Kind: sensors.Text, Required: true},
 			{Name: "input", Doc: "channel such as in_temp, in_voltage0, in_humidityrelative; with _raw behind it: the number without scale and unit", Kind: sensors.Text, Required: true},
@@ -55,7 +55,7 @@ func init() {
 			return []sensors.Channel{in.quantity().channel}
 		},
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			s := &sysfsSensor{about: "iio: " + o.Text("chip") + " " + o.Text("input")}
+			s := &sysfsSensor{label: label("iio: " + o.Text("chip") + " " + o.Text("input"))}
 			in, err := parseIIOInput(o.Text("input"))
 			if err != nil {
 				return nil, s.wrap(err)
@@ -65,7 +65,7 @@ func init() {
 				return nil, s.wrap(err)
 			}
 			q := in.quantity()
-			s.decimals = q.channel.Decimals
+			s.channel = q.channel
 			s.read = func() (float64, error) { return in.read(dir, q) }
 			return s, nil
 		},
@@ -196,13 +196,13 @@ func (in *iioInput) quantity() *sysfsQuantity {
 	case "power": // mW
 		is("OtherSensor", "Power", "Watt", 6, 1e-3)
 	case "energy":
-		is("OtherSensor", "Energy", "Joule", 3, 1)
+		is("EnergyMeter", "Energy", "Joule", 3, 1)
 	case "resistance":
-		is("OtherSensor", "ElectricalResistance", "Ohm", 3, 1)
+		is("ElectricalSensor", "ElectricalResistance", "Ohm", 3, 1)
 	case "capacitance": // nF
-		is("OtherSensor", "Capacitance", "Farad", 15, 1e-9)
+		is("ElectricalSensor", "Capacitance", "Farad", 15, 1e-9)
 	case "electricalconductivity":
-		is("OtherSensor", "Conductivity", "SiemensPerMetre", 6, 1)
+		is("ConductivitySensor", "Conductivity", "SiemensPerMetre", 6, 1)
 	case "illuminance":
 		is("LightSensor", "Illuminance", "Lux", 2, 1)
 		q.low = 0
@@ -212,23 +212,23 @@ func (in *iioInput) quantity() *sysfsQuantity {
 		is("DistanceSensor", "Distance", "Metre", 3, 1)
 		q.low = 0
 	case "proximity": // often without a unit, and then greater if nearer
-		is("DistanceSensor", "Proximity", "", 3, 1)
+		is("ProximitySensor", "Proximity", "", 3, 1)
 	case "accel", "gravity":
-		is("OtherSensor", "Acceleration", "MetrePerSecondSquare", 4, 1)
+		is("Accelerometer", "Acceleration", "MetrePerSecondSquare", 4, 1)
 	case "anglvel":
-		is("OtherSensor", "AngularSpeed", "RadianPerSecond", 5, 1)
+		is("GyroscopeSensor", "AngularSpeed", "RadianPerSecond", 5, 1)
 	case "angl":
-		is("OtherSensor", "Orientation", "Radian", 4, 1)
+		is("GyroscopeSensor", "Orientation", "Radian", 4, 1)
 	case "incli":
-		is("OtherSensor", "Orientation", "DegreeAngle", 3, 1)
+		is("GyroscopeSensor", "Orientation", "DegreeAngle", 3, 1)
 	case "magn":
-		is("OtherSensor", "MagneticFluxDensity", "Gauss", 5, 1)
+		is("Magnetometer", "MagneticFluxDensity", "Gauss", 5, 1)
 	case "velocity":
-		is("OtherSensor", "Speed", "MetrePerSecond", 3, 1)
+		is("SpeedSensor", "Speed", "MetrePerSecond", 3, 1)
 	case "count", "steps":
 		is("Counter", "Count", "Dimensionless", 0, 1)
 	case "ph":
-		is("OtherSensor", "PH", "Dimensionless", 3, 1)
+		is("PHSensor", "PH", "Dimensionless", 3, 1)
 	case "concentration": // percent
 		switch in.modifier {
 		case "_co2":
@@ -240,7 +240,7 @@ func (in *iioInput) quantity() *sysfsQuantity {
 		}
 		q.low = 0
 	case "massconcentration":
-		is("OtherSensor", "ChemicalAgentAtmosphericConcentrationDust", "MicrogramPerCubicMetre", 1, 1)
+		is("DustSensor", "ChemicalAgentAtmosphericConcentrationDust", "MicrogramPerCubicMetre", 1, 1)
 		q.low = 0
 	}
 	return q

@@ -15,13 +15,16 @@ import (
 	"fieldgate/sensors"
 )
 
-// Texas Instruments INA219, SBOS448G (December 2015): programming and
-// calibration in section 8.5, registers in section 8.6, the worked example in
-// section 9.2 (table 8). Bus voltage 0 to 26 V in steps of 4 mV, shunt voltage
-// up to ±0.32 V in steps of 10 µV. It measures the voltage on the load's side of
-// the shunt; current from IN+ to IN- is positive, and so is its power.
+// Texas Instruments INA219: voltage, current and power.
 //
-// periph's driver reads the registers. What is avoided of it:
+// Datasheet: TI SBOS448G (December 2015): programming and calibration in section
+// 8.5, registers in section 8.6, the worked example in section 9.2 (table 8).
+//
+// Limits: bus voltage 0 to 26 V in steps of 4 mV, shunt voltage up to ±0.32 V in
+// steps of 10 µV. The voltage is that on the load's side of the shunt; current
+// from IN+ to IN- is positive, and so is its power.
+//
+// Periph's ina219 reads the registers. What is avoided of it:
 //   - it starts continuous measurements and reads whatever is there, which is
 //     zero for 140 ms after it has set the chip up: each sample starts one
 //     measurement and waits for the bit CNVR;
@@ -42,20 +45,13 @@ func init() {
 		Options: []sensors.Option{
 			addressOption(0x40, 0x40, 0x4f),
 			{Name: "shunt", Doc: "resistance of the shunt in ohm", Kind: sensors.Decimal, Default: "0.1", Min: 0.0001, Max: 100},
-			{Name: "max_current", Doc: "highest current in ampere, either way", Kind: sensors.Decimal, Default: "3.2", Min: 0.001, Max: 2000},
-			{Name: "samples", Doc: "conversions that make one value, 1.1 ms each", Kind: sensors.Text, Default: "32",
+			{Name: "max_current", Doc: "highest current in A, either way", Kind: sensors.Decimal, Default: "3.2", Min: 0.001, Max: 2000},
+			{Name: "samples", Doc: "samples that make one value, 1.1 ms each: more are less noise", Kind: sensors.Text, Default: "32",
 				Choices: []string{"1", "2", "4", "8", "16", "32", "64", "128"}},
 		},
-		Check: ina219Check,
-		Channels: func(o sensors.Options) []sensors.Channel {
-			d := ina219Decimals(o)
-			return []sensors.Channel{
-				{Suffix: "voltage", Kind: "VoltageSensor", Quantity: "Voltage", Unit: "Volt", Decimals: 3},
-				{Suffix: "current", Kind: "CurrentSensor", Quantity: "ElectricCurrent", Unit: "Ampere", Decimals: d},
-				{Suffix: "power", Kind: "OtherSensor", Quantity: "Power", Unit: "Watt", Decimals: d},
-			}
-		},
-		Open: openINA219,
+		Check:    ina219Check,
+		Channels: ina219Channels,
+		Open:     openINA219,
 	})
 }
 
@@ -79,10 +75,13 @@ func ina219Check(o sensors.Options) []sensors.OptionError {
 		Remedy:  fmt.Sprintf("from 0.021 to 0.32 V, which is %.3g to %.3g A with this shunt", 0.021/r, ina219MaxShunt/r)}}
 }
 
-// ina219Decimals is the number of decimals of the current: one step is 10 µV at
-// the shunt.
-func ina219Decimals(o sensors.Options) int {
-	return stepDecimals(10e-6 / max(o.Decimal("shunt"), 1e-4))
+// ina219Channels are voltage in steps of 4 mV, and current and power with the
+// decimals of the current: one step is 10 µV at the shunt.
+func ina219Channels(o sensors.Options) []sensors.Channel {
+	d := stepDecimals(10e-6 / max(o.Decimal("shunt"), 1e-4))
+	return append(voltageChannels(4e-3),
+		sensors.Channel{Suffix: "current", Kind: "CurrentSensor", Quantity: "ElectricCurrent", Unit: "Ampere", Decimals: d},
+		sensors.Channel{Suffix: "power", Kind: "OtherSensor", Quantity: "Power", Unit: "Watt", Decimals: d})
 }
 
 // Registers (section 8.6).
@@ -111,10 +110,7 @@ func openINA219(ctx context.Context, env sensors.Env, o sensors.Options) (sensor
 	n := &ina219Chip{i2cChip: c, o: o}
 	n.link.tx = n.look
 	n.prepare()
-	if err := n.ready(ctx); err != nil {
-		return nil, c.abandon(err)
-	}
-	return n, nil
+	return c.sampler(n.ready(ctx), n.measure)
 }
 
 // prepare makes the configuration of one triggered measurement: 32 V range, the
@@ -138,18 +134,11 @@ func (n *ina219Chip) prepare() {
 // ready resets the chip, looks whether it is an INA219 and has periph's driver
 // calibrate it.
 func (n *ina219Chip) ready(ctx context.Context) error {
-	if err := n.Tx(n.addr, []byte{ina219Config, 0x80, 0}, nil); err != nil {
+	if err := n.write(ina219Config, 0x80, 0); err != nil {
 		return err
 	}
-	var b [2]byte
-	if err := n.Tx(n.addr, []byte{ina219Config}, b[:]); err != nil {
-		return err
-	}
-	if allOnes(b[:]) {
-		return errAllOnes
-	}
-	if is := binary.BigEndian.Uint16(b[:]); is != ina219AfterBoot {
-		return fmt.Errorf("the configuration after a reset is 0x%04x, not 0x%04x: this is no ina219", is, ina219AfterBoot)
+	if err := n.identify(ina219Config, ina219AfterBoot, 0xffff); err != nil {
+		return fmt.Errorf("after a reset: %w", err)
 	}
 	return n.link.do(ctx, func() (err error) {
 		n.dev, err = ina219.New(&n.link, &ina219.Opts{
@@ -163,7 +152,7 @@ func (n *ina219Chip) ready(ctx context.Context) error {
 
 // look makes a transaction of periph's driver.
 func (n *ina219Chip) look(_ context.Context, w, r []byte) error {
-	if err := n.Tx(n.addr, w, r); err != nil {
+	if err := n.tx(w, r); err != nil {
 		return err
 	}
 	if w[0] == ina219Bus && allOnes(r) { // the other registers may have only ones
@@ -204,13 +193,13 @@ func (n *ina219Chip) above() error {
 	return fmt.Errorf("overflow: the current is above max_current, %g A", n.o.Decimal("max_current"))
 }
 
-// Sample implements sensors.Sampler.
-func (n *ina219Chip) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	if err := n.Tx(n.addr, n.start[:], nil); err != nil {
-		return nil, n.wrap(err)
+// measure measures once.
+func (n *ina219Chip) measure(ctx context.Context) ([]sensors.Sample, error) {
+	if err := n.write(n.start[:]...); err != nil {
+		return nil, err
 	}
 	if err := n.converted(ctx); err != nil {
-		return nil, n.wrap(err)
+		return nil, err
 	}
 	var pm ina219.PowerMonitor
 	err := n.link.do(ctx, func() (err error) {
@@ -218,11 +207,10 @@ func (n *ina219Chip) Sample(ctx context.Context) ([]sensors.Sample, error) {
 		return err
 	})
 	if err != nil {
-		return nil, n.wrap(err)
+		return nil, err
 	}
-	out, err := n.samples(float64(pm.Voltage)/float64(physic.Volt), float64(pm.Current)/float64(physic.Ampere),
+	return n.samples(float64(pm.Voltage)/float64(physic.Volt), float64(pm.Current)/float64(physic.Ampere),
 		float64(pm.Shunt)/float64(physic.Volt))
-	return out, n.wrap(err)
 }
 
 // samples checks bus voltage, current and shunt voltage, and makes samples of
@@ -231,8 +219,8 @@ func (n *ina219Chip) samples(volts, amperes, shunt float64) ([]sensors.Sample, e
 	if math.Abs(shunt) >= n.maximum-5e-6 {
 		return nil, n.above()
 	}
-	if volts > 32 {
-		return nil, fmt.Errorf("voltage of %g V is impossible: the chip measures up to 32 V", volts)
+	if err := within("voltage", volts, 0, 26, "V"); err != nil {
+		return nil, err
 	}
 	// The current register is the shunt voltage times the calibration. Rounding
 	// of both makes less than 0.1 % and two steps.
@@ -241,17 +229,5 @@ func (n *ina219Chip) samples(volts, amperes, shunt float64) ([]sensors.Sample, e
 	if d := math.Abs(amperes - want); d > math.Abs(want)/100+3*step {
 		return nil, fmt.Errorf("the chip lost its calibration: %g A, but the shunt voltage means %g A", amperes, want)
 	}
-	var out []sensors.Sample
-	for _, x := range []struct {
-		suffix   string
-		v        float64
-		decimals int
-	}{{"voltage", volts, 3}, {"current", amperes, ina219Decimals(n.o)}, {"power", volts * amperes, ina219Decimals(n.o)}} {
-		s, err := sensors.Measured(x.suffix, x.v, x.decimals)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
+	return samplesOf(ina219Channels(n.o), volts, amperes, volts*amperes)
 }

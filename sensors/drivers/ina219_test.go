@@ -77,8 +77,8 @@ func TestINA219Refused(t *testing.T) {
 		ops  []i2ctest.IO
 		want string
 	}{
-		{"an INA226", answer(all, 1, 0x41, 0x27), "0x4127, not 0x399f: this is no ina219"},
-		{"all zeros", answer(all, 1, 0, 0), "this is no ina219"},
+		{"an INA226", answer(all, 1, 0x41, 0x27), "0x4127, not 0x399f: another chip"},
+		{"all zeros", answer(all, 1, 0, 0), "another chip"},
 		{"all ones", answer(all, 1, 0xff, 0xff), errAllOnes.Error()},
 		{"all ones later", answer(all, 5, 0xff, 0xff), errAllOnes.Error()},
 		{"all ones at last", answer(all, 7, 0xff, 0xff), errAllOnes.Error()},
@@ -87,7 +87,7 @@ func TestINA219Refused(t *testing.T) {
 		{"overflow at last", answer(all, 7, 0x5d, 0xc3), "overflow"},
 		{"shunt clipped", with(32000, 2, 32767), "overflow"},
 		{"shunt clipped below", with(0x8300, 2, 0x8001), "overflow"},
-		{"impossible voltage", with(0, 8001<<3|2, 0), "impossible"},
+		{"impossible voltage", with(0, 8001<<3|2, 0), "32.004 V is outside"},
 		{"calibration lost", with(1000, 2, 0), "lost its calibration"},
 		{"current of ones", with(1000, 2, 0xffff), "lost its calibration"},
 	} {

@@ -17,7 +17,7 @@ import (
 // which keeps the chip from warming itself; the TMP75B, TMP75C and TMP1075 have
 // other configuration registers and are not meant).
 //
-// Datasheets: TI LM75B/LM75C SNIS153 section 7.5 (registers); NXP LM75B rev. 6.1
+// Datasheet: TI LM75B/LM75C SNIS153 section 7.5 (registers); NXP LM75B rev. 6.1
 // section 7.4 (tables 8 to 12); TI TMP105 SLLS648D tables 2 to 8; TI TMP175/TMP75
 // SBOS288 section 7.5 and its table of 27 addresses for the TMP175.
 //
@@ -40,7 +40,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "lm75",
-		Doc:  "LM75 and compatible (LM75B, TMP75, TMP105, TMP175, DS75, PCT2075): temperature -55 to 125 °C, ±0.5 to ±3 °C; I2C",
+		Doc:  "LM75 and compatible (LM75B, TMP75, TMP105, TMP175, DS75, PCT2075): temperature -55 to 127 °C, ±0.5 to ±3 °C; I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x48, 0x28, 0x77),
@@ -50,8 +50,7 @@ func init() {
 		},
 		Check: lm75Check,
 		Channels: func(o sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "temperature", Kind: "Thermometer", Quantity: "Temperature", Unit: "DegreeCelsius",
-				Decimals: lm75ModelOf(o).decimals()}}
+			return thermometerChannels(lm75ModelOf(o).bits)
 		},
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "lm75")
@@ -59,10 +58,17 @@ func init() {
 				return nil, err
 			}
 			l := &lm75{i2cChip: c, model: lm75ModelOf(o)}
-			if err := l.ready(ctx); err != nil {
-				return nil, c.abandon(err)
-			}
-			return l, nil
+			return c.sampler(l.ready(ctx), func(ctx context.Context) ([]sensors.Sample, error) {
+				raw, err := l.measure(ctx)
+				if err != nil {
+					return nil, err
+				}
+				v, err := l.model.decode(raw)
+				if err != nil {
+					return nil, err
+				}
+				return samplesOf(thermometerChannels(l.model.bits), v)
+			})
 		},
 	})
 }
@@ -104,13 +110,6 @@ func lm75ModelOf(o sensors.Options) lm75Model {
 		return m
 	}
 	return lm75Model{bits: 9, highest: 125}
-}
-
-func (m lm75Model) decimals() int {
-	if m.bits == 9 {
-		return 1
-	}
-	return 2
 }
 
 // conversion is the longest time of one (TMP105 table 8, TMP75 section 6.5: 300
@@ -167,19 +166,7 @@ func (l *lm75) ready(ctx context.Context) error {
 	return pause(ctx, lm75FirstConversion)
 }
 
-// Sample implements sensors.Sampler.
-func (l *lm75) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	raw, err := l.measure(ctx)
-	if err != nil {
-		return nil, l.wrap(err)
-	}
-	v, err := l.model.decode(raw)
-	if err != nil {
-		return nil, l.wrap(err)
-	}
-	return one("temperature", v, l.model.decimals())
-}
-
+// measure gives the temperature register.
 func (l *lm75) measure(ctx context.Context) (uint16, error) {
 	if l.model.oneShot {
 		if err := l.set(l.conf | lm75OneShot); err != nil {
@@ -188,7 +175,7 @@ func (l *lm75) measure(ctx context.Context) (uint16, error) {
 		if err := pause(ctx, l.model.conversion()); err != nil {
 			return 0, err
 		}
-		raw, err := l.word(lm75Temperature)
+		raw, err := l.readWord(lm75Temperature)
 		if err != nil {
 			return 0, err
 		}
@@ -201,7 +188,7 @@ func (l *lm75) measure(ctx context.Context) (uint16, error) {
 	if err := l.awake(ctx, conf); err != nil {
 		return 0, err
 	}
-	raw, err := l.word(lm75Temperature)
+	raw, err := l.readWord(lm75Temperature)
 	if err == nil && raw == 0 {
 		err = l.alive()
 	}
@@ -217,10 +204,7 @@ func (m lm75Model) decode(raw uint16) (float64, error) {
 		return 0, fmt.Errorf("temperature 0x%04x: more than its %d bits are in use", raw, m.bits)
 	}
 	v := float64(int16(raw)>>(16-m.bits)) / float64(int(1)<<(m.bits-8))
-	if v < -55 || v > m.highest {
-		return 0, fmt.Errorf("temperature %v °C is outside the chip's range of -55 to %v", v, m.highest)
-	}
-	return v, nil
+	return v, within("temperature", v, -55, m.highest, "°C")
 }
 
 // awake wakes a chip that somebody has shut down, since its temperature is an
@@ -246,7 +230,7 @@ func (l *lm75) awake(ctx context.Context, conf byte) error {
 func (l *lm75) alive() error {
 	var limits []uint16
 	for _, register := range []byte{lm75Hysteresis, lm75Overheat} {
-		w, err := l.word(register)
+		w, err := l.readWord(register)
 		if err != nil {
 			return err
 		}
@@ -264,17 +248,16 @@ func (l *lm75) alive() error {
 // configuration reads the configuration and refuses what no chip of the model
 // has.
 func (l *lm75) configuration() (byte, error) {
-	var b [1]byte
-	if err := l.open.Tx(l.addr, []byte{lm75Configuration}, b[:]); err != nil {
+	conf, err := l.readByte(lm75Configuration)
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if allOnes(b[:]) {
+	case conf == 0xff:
 		return 0, errAllOnes
+	case !l.model.oneShot && conf&lm75Reserved != 0:
+		return 0, fmt.Errorf("configuration 0x%02x has reserved bits: no LM75, or model is not the one that is there", conf)
 	}
-	if !l.model.oneShot && b[0]&lm75Reserved != 0 {
-		return 0, fmt.Errorf("configuration 0x%02x has reserved bits: no LM75, or model is not the one that is there", b[0])
-	}
-	return b[0], nil
+	return conf, nil
 }
 
 // confirm checks that the chip still has the configuration that it was given.
@@ -286,12 +269,4 @@ func (l *lm75) confirm() error {
 	return err
 }
 
-func (l *lm75) set(conf byte) error {
-	return l.open.Tx(l.addr, []byte{lm75Configuration, conf}, nil)
-}
-
-func (l *lm75) word(register byte) (uint16, error) {
-	var b [2]byte
-	err := l.open.Tx(l.addr, []byte{register}, b[:])
-	return uint16(b[0])<<8 | uint16(b[1]), err
-}
+func (l *lm75) set(conf byte) error { return l.write(lm75Configuration, conf) }

@@ -2,9 +2,9 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
-	"strings"
 
 	"periph.io/x/conn/v3/physic"
 	"periph.io/x/conn/v3/spi"
@@ -40,7 +40,7 @@ func init() {
 		Bus:  sensors.SPI,
 		Options: []sensors.Option{
 			{Name: "channel", Doc: "input 0 to 7, or a pair as in 0-1: the first against the second", Kind: sensors.Text, Default: "0",
-				Choices: []string{"0", "1", "2", "3", "4", "5", "6", "7", "0-1", "1-0", "2-3", "3-2", "4-5", "5-4", "6-7", "7-6"}},
+				Choices: mcp3008Channels[:]},
 			mcp3008VRef(),
 			{Name: "model", Doc: "mcp3008 has 8 inputs, mcp3004 has 4", Kind: sensors.Text, Default: "mcp3008", Choices: []string{"mcp3008", "mcp3004"}},
 		},
@@ -50,30 +50,28 @@ func init() {
 			}
 			return nil
 		},
-		Part:   func(o sensors.Options) string { return o.Text("channel") },
-		Family: adcFamily,
-		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "voltage", Kind: "VoltageSensor", Quantity: "Voltage", Unit: "Volt", Decimals: 3}}
-		},
+		Part:     func(o sensors.Options) string { return o.Text("channel") },
+		Family:   adcFamily,
+		Channels: func(o sensors.Options) []sensors.Channel { return voltageChannels(o.Decimal("vref") / 1024) },
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			a, err := openMCP3008(env, o, "mcp3008")
+			m, err := openMCP3008(env, o, "mcp3008")
 			if err != nil {
 				return nil, err
 			}
-			return sampler{a, func(ctx context.Context) ([]sensors.Sample, error) {
-				v, err := a.volts(ctx)
+			return m.sampler(nil, func(context.Context) ([]sensors.Sample, error) {
+				v, err := m.volts()
 				if err != nil {
 					return nil, err
 				}
-				return one("voltage", v, 3)
-			}}, nil
+				return samplesOf(voltageChannels(m.vref/1024), v)
+			})
 		},
 	})
 }
 
 // mcp3008VRef is the option for the reference voltage.
 func mcp3008VRef() sensors.Option {
-	return sensors.Option{Name: "vref", Doc: "voltage at the pin VREF of an MCP3008, V", Kind: sensors.Decimal, Default: "3.3", Min: 0.25, Max: 5.5}
+	return sensors.Option{Name: "vref", Doc: "voltage at the pin VREF of an MCP3008 in V", Kind: sensors.Decimal, Default: "3.3", Min: 0.25, Max: 5.5}
 }
 
 // mcp3008Clock is allowed at every supply voltage.
@@ -88,17 +86,14 @@ type mcp3008 struct {
 }
 
 // openMCP3008 opens the input of a converter that the options `channel` and
-// `vref` name, and `model` if there is one. It does not talk to the chip.
-func openMCP3008(env sensors.Env, o sensors.Options, driver string) (adc, error) {
-	control, err := mcp3008Control(o.Text("channel"))
-	if err != nil {
-		return nil, fmt.Errorf("sensors: %s at %s: %w", driver, env.Bus, err)
-	}
-	c, err := openSPI(env, driver, mcp3008Clock, spi.Mode0)
+// `vref` name, and `model` if there is one. It does not talk to the chip. Name is
+// for errors.
+func openMCP3008(env sensors.Env, o sensors.Options, name string) (*mcp3008, error) {
+	c, err := openSPI(env, name, mcp3008Clock, spi.Mode0)
 	if err != nil {
 		return nil, err
 	}
-	m := &mcp3008{spiChip: c, control: control, inputs: 8, vref: o.Decimal("vref")}
+	m := &mcp3008{spiChip: c, control: mcp3008Control(o.Text("channel")), inputs: 8, vref: o.Decimal("vref")}
 	if o.Text("model") == "mcp3004" {
 		m.inputs = 4
 	}
@@ -108,25 +103,21 @@ func openMCP3008(env sensors.Env, o sensors.Options, driver string) (adc, error)
 // mcp3008Single is the control bit for an input against ground.
 const mcp3008Single = 0x8
 
-// mcp3008Control gives the control bits (datasheet table 5-2) of an input such as
-// 3, or of a pair such as 3-2.
-func mcp3008Control(channel string) (byte, error) {
-	first, second, pair := strings.Cut(channel, "-")
-	if len(first) != 1 || first[0] < '0' || first[0] > '7' {
-		return 0, fmt.Errorf("there is no input %q", channel)
+// mcp3008Channels are the inputs, and the pairs of inputs.
+var mcp3008Channels = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "0-1", "1-0", "2-3", "3-2", "4-5", "5-4", "6-7", "7-6"}
+
+// mcp3008Control gives the control bits (datasheet table 5-2) of one of the
+// channels: of a pair they are the first input of it.
+func mcp3008Control(channel string) byte {
+	n := channel[0] - '0'
+	if len(channel) == 1 {
+		n |= mcp3008Single
 	}
-	n := first[0] - '0'
-	if !pair {
-		return mcp3008Single | n, nil
-	}
-	if second != string('0'+n^1) {
-		return 0, fmt.Errorf("there is no pair of inputs %q", channel)
-	}
-	return n, nil
+	return n
 }
 
-// volts implements adc.
-func (m *mcp3008) volts(context.Context) (float64, error) {
+// volts measures once.
+func (m *mcp3008) volts() (float64, error) {
 	code, sure, err := m.convert(m.control)
 	if err != nil {
 		return 0, err
@@ -142,11 +133,10 @@ func (m *mcp3008) volts(context.Context) (float64, error) {
 // convert measures one input. Unless sure, the chip may not be there.
 func (m *mcp3008) convert(control byte) (code uint16, sure bool, err error) {
 	var r [5]byte
-	if err := m.tx([]byte{0x01, control << 4, 0, 0, 0}, r[:]); err != nil {
+	if err := m.conn.Tx([]byte{0x01, control << 4, 0, 0, 0}, r[:]); err != nil {
 		return 0, false, err
 	}
-	code, sure, err = mcp3008Decode(r)
-	return code, sure, m.wrap(err)
+	return mcp3008Decode(r)
 }
 
 // mcp3008Decode gives the code, 0 to 1023, and whether a chip must have sent it.
@@ -174,5 +164,5 @@ func (m *mcp3008) alive() error {
 			}
 		}
 	}
-	return m.errorf("only zeros from all inputs: nothing answers, or all are at ground (then pull MISO up)")
+	return errors.New("only zeros from all inputs: nothing answers, or all are at ground (then pull MISO up)")
 }

@@ -144,7 +144,7 @@ func TestMCP3008Datasheet(t *testing.T) {
 	for code, want := range map[uint16]float64{0: 0, 1: 0.0048828125, 512: 2.5, 1023: 4.9951171875} {
 		m := &mcp3008{spiChip: &spiChip{conn: mcp3008Conn{&conntest.Playback{DontPanic: true,
 			Ops: []conntest.IO{mcp3008IO(8, 0xf8|byte(code>>8), byte(code))}}}}, control: 8, inputs: 8, vref: 5}
-		if got, err := m.volts(t.Context()); err != nil || got != want {
+		if got, err := m.volts(); err != nil || got != want {
 			t.Errorf("code %d: %v V, %v", code, got, err)
 		}
 	}
@@ -152,13 +152,8 @@ func TestMCP3008Datasheet(t *testing.T) {
 	channels := d.Options[slices.IndexFunc(d.Options, func(o sensors.Option) bool { return o.Name == "channel" })].Choices
 	controls := []byte{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}
 	for i, channel := range channels {
-		if got, err := mcp3008Control(channel); err != nil || got != controls[i] {
-			t.Errorf("%s: %d, %v", channel, got, err)
-		}
-	}
-	for _, channel := range []string{"", "8", "00", "-1", "0-2", "1-2", "0-", "x", "0-1-2"} {
-		if got, err := mcp3008Control(channel); err == nil {
-			t.Errorf("%q: %d", channel, got)
+		if got := mcp3008Control(channel); got != controls[i] {
+			t.Errorf("%s: %d", channel, got)
 		}
 	}
 	for _, channel := range []string{"4", "7-6"} {

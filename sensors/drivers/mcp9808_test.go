@@ -26,13 +26,13 @@ func TestMCP9808(t *testing.T) {
 		want             string
 	}{
 		// The timing diagram in section 5.1.3 reads 25.25 °C, with two flags set.
-		{"worked example", "0.0625", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0xc1, 0x94)}), "temperature=25.2500"},
-		{"below zero", "0.0625", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0x3f, 0xff)}), "temperature=-0.0625"},
-		{"lowest", "0.5", slices.Concat(mcpOpened(0), []i2ctest.IO{mcpIO([]byte{5}, 0x3d, 0x80)}), "temperature=-40.0"},
-		{"highest", "0.25", slices.Concat(mcpOpened(1), []i2ctest.IO{mcpIO([]byte{5}, 0xc7, 0xd0)}), "temperature=125.00"},
-		{"zero with a flag", "0.125", slices.Concat(mcpOpened(2), []i2ctest.IO{mcpIO([]byte{5}, 0x80, 0x00)}), "temperature=0.000"},
-		{"zero looked at again", "0.0625", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0, 0), mcpIO([]byte{6}, 0x00, 0x54), mcpIO([]byte{5}, 0, 0)}), "temperature=0.0000"},
-		{"just switched on", "0.0625", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0, 0), mcpIO([]byte{6}, 0x00, 0x54), mcpIO([]byte{5}, 0xc1, 0x94)}), "temperature=25.2500"},
+		{"worked example", "12", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0xc1, 0x94)}), "temperature=25.25"},
+		{"below zero", "12", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0x3f, 0xff)}), "temperature=-0.06"},
+		{"lowest", "9", slices.Concat(mcpOpened(0), []i2ctest.IO{mcpIO([]byte{5}, 0x3d, 0x80)}), "temperature=-40.0"},
+		{"highest", "10", slices.Concat(mcpOpened(1), []i2ctest.IO{mcpIO([]byte{5}, 0xc7, 0xd0)}), "temperature=125.00"},
+		{"zero with a flag", "11", slices.Concat(mcpOpened(2), []i2ctest.IO{mcpIO([]byte{5}, 0x80, 0x00)}), "temperature=0.00"},
+		{"zero looked at again", "12", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0, 0), mcpIO([]byte{6}, 0x00, 0x54), mcpIO([]byte{5}, 0, 0)}), "temperature=0.00"},
+		{"just switched on", "12", slices.Concat(mcpOpened(3), []i2ctest.IO{mcpIO([]byte{5}, 0, 0), mcpIO([]byte{6}, 0x00, 0x54), mcpIO([]byte{5}, 0xc1, 0x94)}), "temperature=25.25"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -50,16 +50,16 @@ func TestMCP9808Refused(t *testing.T) {
 		ops  []i2ctest.IO
 		want string
 	}{
-		{"another maker", answer(all, 0, 0x01, 0x90), "manufacturer id 0x0190"},
-		{"another chip", answer(all, 1, 0x02, 0x00), "device id 0x02"},
-		{"all zeros", answer(all, 0, 0, 0), "manufacturer id 0x0000"},
+		{"another maker", answer(all, 0, 0x01, 0x90), "register 0x06 is 0x0190"},
+		{"another chip", answer(all, 1, 0x02, 0x00), "register 0x07 is 0x0200"},
+		{"all zeros", answer(all, 0, 0, 0), "register 0x06 is 0x0000"},
 		{"all ones", answer(all, 0, 0xff, 0xff), errAllOnes.Error()},
 		{"still shut down", append(answer(all, 4, 0x01, 0x00), all[5]), "does not take its settings"},
 		{"other resolution", answer(all, 5, 0x00), "does not take its settings"},
 		{"temperature all ones", answer(all, 6, 0xff, 0xff), errAllOnes.Error()},
-		{"data line shorted", short, "manufacturer id 0x0000"},
-		{"too hot", answer(all, 6, 0xc7, 0xe0), "temperature of 126.00 is impossible"},
-		{"too cold", answer(all, 6, 0x3d, 0x70), "temperature of -41.00 is impossible"},
+		{"data line shorted", short, "register 0x06 is 0x0000"},
+		{"too hot", answer(all, 6, 0xc7, 0xe0), "temperature of 126 °C is outside"},
+		{"too cold", answer(all, 6, 0x3d, 0x70), "temperature of -41 °C is outside"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { refused(t, "mcp9808", nil, c.ops, c.want) })

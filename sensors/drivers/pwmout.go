@@ -31,7 +31,7 @@ import (
 func init() {
 	sensors.RegisterOutput(sensors.OutputDriver{
 		Name:    "pwm-out",
-		Doc:     "a PWM output of the processor, 0 to 100 %",
+		Doc:     "PWM output of the processor: 0 to 100 %",
 		Percent: true,
 		Options: []sensors.Option{
 			{Name: "chip", Doc: "number of the PWM chip, as in /sys/class/pwm/pwmchip0", Kind: sensors.Integer, Default: "0", Min: 0, Max: 255},
@@ -83,6 +83,7 @@ func (t pwmoutTree) Write(name, value string) error {
 
 // pwmout is a channel of a PWM chip.
 type pwmout struct {
+	label
 	files        pwmoutFiles
 	chip, output int64
 	period       int64 // ns
@@ -92,17 +93,11 @@ type pwmout struct {
 func newPWMOut(o sensors.Options, files pwmoutFiles) *pwmout {
 	p := &pwmout{files: files, chip: o.Integer("chip"), output: o.Integer("output"), polarity: "normal",
 		period: int64(math.Round(float64(time.Second) / o.Decimal("frequency")))}
+	p.label = label(fmt.Sprintf("pwm-out at pwmchip%d, output %d", p.chip, p.output))
 	if o.Switch("active_low") {
 		p.polarity = "inversed"
 	}
 	return p
-}
-
-func (p *pwmout) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: pwm-out at pwmchip%d, output %d: %w", p.chip, p.output, err)
 }
 
 // of names a file of the chip, file one of the channel.

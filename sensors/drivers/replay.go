@@ -18,10 +18,12 @@ import (
 	"fieldgate/sensors"
 )
 
+// Values from a file, each at the time that stands before it, such as a recording
+// of a sensor that is elsewhere.
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "replay",
-		Doc:  "values from a CSV file of time offsets and values",
+		Doc:  "CSV file: values with their time offsets",
 		Options: []sensors.Option{
 			{Name: "file", Doc: "CSV: offset in seconds or as in 1m30s, then the value", Kind: sensors.File, Required: true},
 			{Name: "loop", Doc: "begin again after the last value", Kind: sensors.Switch, Default: "false"},

@@ -96,7 +96,7 @@ func attach(t *testing.T, b sensors.Board, driver string, written map[string]str
 	if !ok {
 		t.Fatalf("there is no driver %s", driver)
 	}
-	env := sensors.Env{Device: "D", Sensor: "S", Now: time.Now, Board: b, Bus: d.Bus.Default(),
+	env := sensors.Env{Device: "D", Sensor: "S", Now: time.Now, Board: b, Bus: usualBus(d),
 		Last: func(string) (json.RawMessage, bool) { return nil, false }}
 	options := map[string]string{}
 	for k, v := range written {
@@ -143,7 +143,8 @@ func take(ctx context.Context, s sensors.Sampler) (string, error) {
 }
 
 // recorded has a driver on I2C measure against recorded traffic and checks the
-// result, and that all of the traffic took place and the bus was closed.
+// result, and that all of the traffic took place and the bus was closed; then
+// against the same traffic with each possible harm.
 func recorded(t *testing.T, driver string, written map[string]string, ops []i2ctest.IO, want string) {
 	t.Helper()
 	b := &bench{i2c: ops}
@@ -157,6 +158,11 @@ func recorded(t *testing.T, driver string, written map[string]string, ops []i2ct
 	if b.open != 0 {
 		t.Errorf("%s: the bus is not closed", driver)
 	}
+	t.Cleanup(func() { // after the test has looked at the clock
+		if !t.Failed() {
+			harmed(t, driver, written, want, func() sensors.Board { return &bench{i2c: ops} })
+		}
+	})
 }
 
 // refused has a driver on I2C measure against traffic with a fault, and checks
@@ -190,4 +196,13 @@ func namesChip(t *testing.T, driver, got string, err error, want ...string) {
 			t.Errorf("%s: the error does not say %q: %v", driver, w, err)
 		}
 	}
+}
+
+// usualBus is I2C for what can be on it: the recordings are of I2C, unless they
+// say otherwise.
+func usualBus(d *sensors.Driver) string {
+	if d.Bus&sensors.I2C != 0 {
+		return sensors.I2C.Default()
+	}
+	return d.Bus.Default()
 }

@@ -20,7 +20,9 @@ import (
 // measurement is read; every variant can do that, so that it is the way to have
 // readings without delay. With scd41 (and for an SCD43) each reading is one
 // single shot, between which the chip rests. That takes 5 s, for which it holds
-// up the other sensors of the bus: meant for intervals of minutes.
+// up the other sensors of the bus: meant for intervals of minutes. It is not begun
+// for one reading and fetched at the next, because that would be minutes old. With
+// scd40 only the first reading after opening waits for the chip.
 //
 // Limits: 400 to 2000 ppm (SCD40) or 5000 ppm (SCD41, SCD43) are specified; the
 // chip gives up to 40000. The first single shot after power-up is less accurate.
@@ -38,7 +40,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "scd4x",
-		Doc:  "Sensirion SCD40, SCD41, SCD43: CO2 400 to 5000 ppm, ±(50 ppm + 5 %), temperature ±0.8 °C, humidity ±6 %; I2C",
+		Doc:  "Sensirion SCD40, SCD41, SCD43: CO2 0 to 40000 ppm, ±(50 ppm + 5 %) from 400 to 5000, temperature -40 to 70 °C, ±0.8 °C, humidity 0 to 100 %, ±6 %; I2C",
 		Bus:  sensors.I2C,
 		// CO2 in a room changes no faster.
 		Every: time.Minute,
@@ -46,10 +48,10 @@ func init() {
 			addressOption(0x62, 0x62, 0x62),
 			{Name: "variant", Doc: "scd40: the chip measures every 5 s (any variant can); scd41: only when it is read, which takes 5 s (SCD41 and SCD43)",
 				Kind: sensors.Text, Default: "scd40", Choices: []string{"scd40", "scd41"}},
-			{Name: "temperature_offset", Doc: "°C by which the case heats the chip, is subtracted and corrects the humidity; if left out as set in the chip, 4 from the factory",
+			{Name: "temperature_offset", Doc: "by how much the case heats the chip in °C, is subtracted and corrects the humidity; if left out as set in the chip, 4 from the factory",
 				Kind: sensors.Decimal, Min: 0, Max: 20},
-			{Name: "altitude", Doc: "metres above the sea, corrects the CO2; if left out as set in the chip, 0 from the factory", Kind: sensors.Integer, Min: 0, Max: 3000},
-			{Name: "pressure", Doc: "of the air in hPa, corrects the CO2 in the place of the altitude", Kind: sensors.Decimal, Min: 700, Max: 1200},
+			{Name: "altitude", Doc: "height above sea level in m; corrects the CO2; if left out as set in the chip, 0 from the factory", Kind: sensors.Decimal, Min: 0, Max: 3000},
+			{Name: "pressure", Doc: "pressure of the air in hPa; corrects the CO2 in the place of altitude", Kind: sensors.Decimal, Min: 700, Max: 1200},
 			{Name: "self_calibration", Doc: "take the lowest CO2 of a week for fresh air; false where there never is any; if left out as set in the chip, true from the factory",
 				Kind: sensors.Switch},
 		},
@@ -67,10 +69,7 @@ func init() {
 				return nil, err
 			}
 			s := &scd4x{i2cChip: c, single: o.Text("variant") == "scd41", now: env.Now}
-			if err := s.ready(ctx, o); err != nil {
-				return nil, c.abandon(err)
-			}
-			return s, nil
+			return c.sampler(s.ready(ctx, o), s.measure)
 		},
 	})
 }
@@ -124,18 +123,15 @@ type scd4x struct {
 func (s *scd4x) ready(ctx context.Context, o sensors.Options) error {
 	// A chip that is awake refuses to be woken up, one that sleeps says nothing:
 	// whether it is there shows in the next command.
-	_ = s.send(scd4xWakeUp)
+	_ = s.write(scd4xCommand(scd4xWakeUp)...)
 	if err := pause(ctx, scd4xWakeUpTime); err != nil {
 		return err
 	}
 	// It may measure since before; then it takes no other command.
-	if err := s.send(scd4xStop); err != nil {
+	if err := s.send(ctx, scd4xCommand(scd4xStop), scd4xStopTime); err != nil {
 		return err
 	}
-	if err := pause(ctx, scd4xStopTime); err != nil {
-		return err
-	}
-	serial, err := s.ask(ctx, scd4xSerial, 3)
+	serial, err := s.ask(ctx, scd4xCommand(scd4xSerial), scd4xCommandTime, 3)
 	if err != nil {
 		return fmt.Errorf("serial number: %w", err)
 	}
@@ -149,7 +145,7 @@ func (s *scd4x) ready(ctx context.Context, o sensors.Options) error {
 		return nil
 	}
 	s.last = s.now()
-	return s.send(scd4xStart)
+	return s.write(scd4xCommand(scd4xStart)...)
 }
 
 // set sends the settings that are given.
@@ -160,7 +156,7 @@ func (s *scd4x) set(ctx context.Context, o sensors.Options) error {
 		word    func() uint16
 	}{
 		{"temperature_offset", scd4xTemperatureOffset, func() uint16 { return scd4xOffset(o.Decimal("temperature_offset")) }},
-		{"altitude", scd4xAltitude, func() uint16 { return uint16(o.Integer("altitude")) }},
+		{"altitude", scd4xAltitude, func() uint16 { return uint16(math.Round(o.Decimal("altitude"))) }},
 		{"pressure", scd4xPressure, func() uint16 { return uint16(math.Round(o.Decimal("pressure"))) }},
 		{"self_calibration", scd4xSelfCalibration, func() uint16 {
 			if o.Switch("self_calibration") {
@@ -172,11 +168,8 @@ func (s *scd4x) set(ctx context.Context, o sensors.Options) error {
 		if _, given := o[x.option]; !given {
 			continue
 		}
-		if err := s.send(x.command, x.word()); err != nil {
+		if err := s.send(ctx, scd4xCommand(x.command, x.word()), scd4xCommandTime); err != nil {
 			return fmt.Errorf("%s: %w", x.option, err)
-		}
-		if err := pause(ctx, scd4xCommandTime); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -185,24 +178,16 @@ func (s *scd4x) set(ctx context.Context, o sensors.Options) error {
 // scd4xOffset is a temperature difference in °C as the chip wants it (3.6.1).
 func scd4xOffset(celsius float64) uint16 { return uint16(math.Round(celsius * 65535 / 175)) }
 
-// Sample implements sensors.Sampler. It gives nothing if the chip, which
-// measures by itself, has no new measurement yet.
-func (s *scd4x) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	samples, err := s.measure(ctx)
-	return samples, s.wrap(err)
-}
-
+// measure gives the newest measurement, or nothing if the chip, which measures by
+// itself, has no new one yet.
 func (s *scd4x) measure(ctx context.Context) ([]sensors.Sample, error) {
 	if s.single {
-		if err := s.send(scd4xSingleShot); err != nil {
-			return nil, err
-		}
-		if err := pause(ctx, scd4xShotTime); err != nil {
+		if err := s.send(ctx, scd4xCommand(scd4xSingleShot), scd4xShotTime); err != nil {
 			return nil, err
 		}
 	}
 	for {
-		status, err := s.ask(ctx, scd4xDataReady, 1)
+		status, err := s.ask(ctx, scd4xCommand(scd4xDataReady), scd4xCommandTime, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -220,7 +205,7 @@ func (s *scd4x) measure(ctx context.Context) ([]sensors.Sample, error) {
 			return nil, err
 		}
 	}
-	words, err := s.ask(ctx, scd4xRead, 3)
+	words, err := s.ask(ctx, scd4xCommand(scd4xRead), scd4xCommandTime, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -238,38 +223,19 @@ func scd4xDecode(w []uint16) (co2, temperature, humidity float64, err error) {
 	co2 = float64(w[0])
 	temperature = -45 + 175*float64(w[1])/65535
 	humidity = 100 * float64(w[2]) / 65535
-	switch {
-	case w[0] == 0:
-		err = errors.New("CO2 of 0 ppm: it was not measured")
-	case w[0] > 40000:
-		err = fmt.Errorf("CO2 of %d ppm: the chip's range ends at 40000", w[0])
-	case temperature < -40 || temperature > 70: // it is not even to be stored beyond
-		err = fmt.Errorf("temperature %.1f °C is outside the chip's range of -40 to 70", temperature)
+	if w[0] == 0 {
+		return 0, 0, 0, errors.New("CO2 of 0 ppm: it was not measured")
 	}
-	return co2, temperature, humidity, err
+	// Beyond 70 °C it is not even to be stored.
+	return co2, temperature, humidity, errors.Join(within("CO2", co2, 1, 40000, "ppm"), within("temperature", temperature, -40, 70, "°C"))
 }
 
-// send sends a command with its parameters.
-func (s *scd4x) send(command uint16, words ...uint16) error {
+// scd4xCommand is a command with its parameters as they are sent.
+func scd4xCommand(command uint16, words ...uint16) []byte {
 	b := []byte{byte(command >> 8), byte(command)}
 	for _, w := range words {
 		b = append(b, byte(w>>8), byte(w))
 		b = append(b, crc8(b[len(b)-2:]))
 	}
-	return s.open.Tx(s.addr, b, nil)
-}
-
-// ask sends a command and reads its answer of n words.
-func (s *scd4x) ask(ctx context.Context, command uint16, n int) ([]uint16, error) {
-	if err := s.send(command); err != nil {
-		return nil, err
-	}
-	if err := pause(ctx, scd4xCommandTime); err != nil {
-		return nil, err
-	}
-	b := make([]byte, 3*n)
-	if err := s.open.Tx(s.addr, nil, b); err != nil {
-		return nil, err
-	}
-	return checkedWords(b)
+	return b
 }

@@ -2,8 +2,8 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"fieldgate/sensors"
@@ -38,36 +38,30 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name:     "sgp30",
-		Doc:      "Sensirion SGP30: TVOC 0 to 60000 ppb, ±15 %, and equivalent CO2 400 to 60000 ppm; is measured each second; nothing for the first 16 s; I2C",
+		Doc:      "Sensirion SGP30: TVOC 0 to 60000 ppb, ±15 %, eCO2 400 to 60000 ppm; measures each second; nothing for the first 16 s; I2C",
 		Bus:      sensors.I2C,
 		Options:  []sensors.Option{addressOption(0x58, 0x58, 0x58)},
-		Channels: func(sensors.Options) []sensors.Channel { return sgp30Channels() },
+		Channels: func(sensors.Options) []sensors.Channel { return gasChannels() },
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "sgp30")
 			if err != nil {
 				return nil, err
 			}
-			s := &sgp30{i2cChip: c, now: env.Now}
-			if err := s.ready(ctx); err != nil {
-				return nil, c.abandon(err)
+			s := &sgp30{i2cChip: c, now: env.Now, turn: make(chan struct{}, 1)}
+			open, err := c.sampler(s.ready(ctx), s.newest)
+			if err != nil {
+				return nil, err
 			}
-			return s, nil
+			return sgp30Watcher{open, s}, nil
 		},
 	})
 }
 
-func sgp30Channels() []sensors.Channel {
-	return []sensors.Channel{
-		{Suffix: "eco2", Kind: "CO2Sensor", Quantity: "CO2", Unit: "PartsPerMillion"},
-		{Suffix: "tvoc", Kind: "VOCSensor", Quantity: "ChemicalAgentAtmosphericConcentrationVOC", Unit: "PartsPerBillion"},
-	}
-}
-
-// Commands, table 10.
-const (
-	sgp30Features = 0x202f
-	sgp30Start    = 0x2003
-	sgp30Measure  = 0x2008
+// Commands, table 10; read only.
+var (
+	sgp30Features = []byte{0x20, 0x2f}
+	sgp30Start    = []byte{0x20, 0x03}
+	sgp30Measure  = []byte{0x20, 0x08}
 )
 
 const (
@@ -85,14 +79,26 @@ const (
 	sgp30Misses = 5
 )
 
-// sgp30 is an opened chip. Watch and Sample run in goroutines of their own.
+// sgp30Watcher is an opened chip. Watch and Sample run in goroutines of their own.
+type sgp30Watcher struct {
+	sensors.Sampler
+	chip *sgp30
+}
+
+// Watch implements sensors.Watcher: it measures each second, for the chip's own
+// sake, and emits nothing.
+func (w sgp30Watcher) Watch(ctx context.Context, _ func([]sensors.Sample)) error {
+	return w.chip.wrap(w.chip.watch(ctx))
+}
+
+// sgp30 measures.
 type sgp30 struct {
 	*i2cChip
 	now     func() time.Time
 	started time.Time
 
-	mu         sync.Mutex // one measurement at a time
-	measured   time.Time  // when the last one was; zero: there is none, or it failed
+	turn       chan struct{} // who measures has it; what follows belongs to it
+	measured   time.Time     // when the last measurement was; zero: there is none, or it failed
 	eco2, tvoc float64
 }
 
@@ -106,31 +112,30 @@ func (s *sgp30) ready(ctx context.Context) error {
 	if w[0]>>12 != 0 || w[0]&0xff == 0 {
 		return fmt.Errorf("feature set is 0x%04x: no SGP30", w[0])
 	}
-	if err := s.send(sgp30Start); err != nil {
-		return err
-	}
 	s.started = s.now()
-	return pause(ctx, sgp30CommandTime)
+	return s.send(ctx, sgp30Start, sgp30CommandTime)
 }
 
-// Sample implements sensors.Sampler. It gives nothing while the chip warms up.
-func (s *sgp30) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// newest gives the newest measurement, or nothing while the chip warms up.
+func (s *sgp30) newest(ctx context.Context) ([]sensors.Sample, error) {
+	if err := s.take(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
 	if s.measured.IsZero() || s.now().Sub(s.measured) > sgp30Fresh {
 		if err := s.measure(ctx); err != nil {
-			return nil, s.wrap(err)
+			return nil, err
 		}
 	}
 	if s.measured.Sub(s.started) < sgp30WarmUp {
 		return nil, nil
 	}
-	return samplesOf(sgp30Channels(), s.eco2, s.tvoc)
+	return samplesOf(gasChannels(), s.eco2, s.tvoc)
 }
 
-// Watch implements sensors.Watcher: it measures each second, for the chip's own
-// sake, and emits nothing.
-func (s *sgp30) Watch(ctx context.Context, _ func([]sensors.Sample)) error {
+// watch measures each second until ctx ends or too many measurements in a row
+// failed.
+func (s *sgp30) watch(ctx context.Context) error {
 	ticker := time.NewTicker(sgp30Interval)
 	defer ticker.Stop()
 	for misses := 0; ; {
@@ -139,19 +144,35 @@ func (s *sgp30) Watch(ctx context.Context, _ func([]sensors.Sample)) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		s.mu.Lock()
+		if err := s.take(ctx); err != nil {
+			return err
+		}
 		err := s.measure(ctx)
-		s.mu.Unlock()
+		s.leave()
 		if misses++; err == nil {
 			misses = 0
 		}
 		if misses == sgp30Misses {
-			return s.wrap(err)
+			return err
 		}
 	}
 }
 
-// measure measures once and keeps the result, or none if it fails. mu is held.
+// take waits for the turn to measure, and leave ends it. No mutex: a measurement
+// takes its time, and who waits for it must be able to give up.
+func (s *sgp30) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *sgp30) leave() { <-s.turn }
+
+// measure measures once and keeps the result, or none if it fails. It is called
+// by who has the turn.
 func (s *sgp30) measure(ctx context.Context) error {
 	s.measured = time.Time{}
 	var err error
@@ -177,30 +198,6 @@ func (s *sgp30) measure(ctx context.Context) error {
 // sgp30Decode gives ppm and ppb of the two words of a measurement. The ends of
 // the scale are refused: chips that hang send them.
 func sgp30Decode(w []uint16) (eco2, tvoc float64, err error) {
-	switch {
-	case w[0] < 400 || w[0] >= 60000:
-		err = fmt.Errorf("equivalent CO2 of %d ppm is outside the chip's range of 400 to 60000", w[0])
-	case w[1] >= 60000:
-		err = fmt.Errorf("TVOC of %d ppb is outside the chip's range of 0 to 60000", w[1])
-	}
-	return float64(w[0]), float64(w[1]), err
-}
-
-func (s *sgp30) send(command uint16) error {
-	return s.open.Tx(s.addr, []byte{byte(command >> 8), byte(command)}, nil)
-}
-
-// ask sends a command, waits, and reads its answer of n words.
-func (s *sgp30) ask(ctx context.Context, command uint16, wait time.Duration, n int) ([]uint16, error) {
-	if err := s.send(command); err != nil {
-		return nil, err
-	}
-	if err := pause(ctx, wait); err != nil {
-		return nil, err
-	}
-	b := make([]byte, 3*n)
-	if err := s.open.Tx(s.addr, nil, b); err != nil {
-		return nil, err
-	}
-	return checkedWords(b)
+	eco2, tvoc = float64(w[0]), float64(w[1])
+	return eco2, tvoc, errors.Join(within("equivalent CO2", eco2, 400, 59999, "ppm"), within("TVOC", tvoc, 0, 59999, "ppb"))
 }

@@ -3,6 +3,7 @@ package drivers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"fieldgate/sensors"
@@ -25,24 +26,31 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "sht4x",
-		Doc:  "Sensirion SHT40, SHT41, SHT45: temperature -40 to 125 °C, ±0.2 °C; humidity 0 to 100 %, ±1.8 %; I2C",
+		Doc:  "Sensirion SHT40, SHT41, SHT43, SHT45: temperature -40 to 125 °C, ±0.2 °C, humidity 0 to 100 %, ±1.8 %; I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x44, 0x44, 0x46),
-			{Name: "precision", Doc: "high (0.04 °C, 0.08 %), medium or low (0.1 °C, 0.25 %); low warms the chip least", Kind: sensors.Text,
+			{Name: "repeatability", Doc: "high (0.04 °C, 0.08 %), medium or low (0.1 °C, 0.25 %); low warms the chip least", Kind: sensors.Text,
 				Default: "high", Choices: []string{"high", "medium", "low"}},
 		},
-		Channels: func(sensors.Options) []sensors.Channel { return shtChannels() },
+		Channels: func(sensors.Options) []sensors.Channel { return climateChannels(2) },
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "sht4x")
 			if err != nil {
 				return nil, err
 			}
-			s := &sht4x{c, sht4xCommand(o.Text("precision"))}
-			if err := s.ready(ctx); err != nil {
-				return nil, c.abandon(err)
-			}
-			return s, nil
+			shot := sht4xShot(o.Text("repeatability"))
+			return c.sampler(sht4xReady(ctx, c), func(ctx context.Context) ([]sensors.Sample, error) {
+				w, err := c.ask(ctx, shot.command, shot.time, 2)
+				if err != nil {
+					return nil, err
+				}
+				temperature, humidity, err := sht4xDecode(w)
+				if err != nil {
+					return nil, err
+				}
+				return samplesOf(climateChannels(2), temperature, humidity)
+			})
 		},
 	})
 }
@@ -55,84 +63,35 @@ const (
 	sht4xSerialTime = 10 * time.Millisecond
 )
 
-func sht4xCommand(precision string) shtCommand {
-	switch precision {
+func sht4xShot(repeatability string) shtShot {
+	switch repeatability {
 	case "low":
-		return shtCommand{0xe0, 2 * time.Millisecond}
+		return shtShot{[]byte{0xe0}, 2 * time.Millisecond}
 	case "medium":
-		return shtCommand{0xf6, 5 * time.Millisecond}
+		return shtShot{[]byte{0xf6}, 5 * time.Millisecond}
 	}
-	return shtCommand{0xfd, 9 * time.Millisecond}
+	return shtShot{[]byte{0xfd}, 9 * time.Millisecond}
 }
 
-// sht4x is an opened chip.
-type sht4x struct {
-	*i2cChip
-	measure shtCommand
-}
-
-// ready resets the chip, which ends what it may be doing, and reads its serial
-// number.
-func (s *sht4x) ready(ctx context.Context) error {
-	if err := s.open.Tx(s.addr, []byte{sht4xReset}, nil); err != nil {
+// sht4xReady resets the chip, which ends what it may be doing, and reads its
+// serial number.
+func sht4xReady(ctx context.Context, c *i2cChip) error {
+	if err := c.send(ctx, []byte{sht4xReset}, time.Millisecond); err != nil {
 		return err
 	}
-	if err := pause(ctx, time.Millisecond); err != nil {
-		return err
-	}
-	b, err := s.ask(ctx, shtCommand{sht4xSerial, sht4xSerialTime})
+	w, err := c.ask(ctx, []byte{sht4xSerial}, sht4xSerialTime, 2)
 	if err != nil {
-		return err
+		return fmt.Errorf("serial number: %w", err)
 	}
-	if allOnes(b[:]) {
-		return errAllOnes
+	if w[0] == 0 && w[1] == 0 {
+		return errors.New("serial number is 0: no SHT4x")
 	}
-	high, err := shtWord(b[:3], "serial number")
-	if err != nil {
-		return err
-	}
-	low, err := shtWord(b[3:], "serial number")
-	if err == nil && high == 0 && low == 0 {
-		err = errors.New("serial number is 0: no SHT4x")
-	}
-	return err
+	return nil
 }
 
-// Sample implements sensors.Sampler.
-func (s *sht4x) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	b, err := s.ask(ctx, s.measure)
-	if err != nil {
-		return nil, s.wrap(err)
-	}
-	temperature, humidity, err := sht4xDecode(b)
-	if err != nil {
-		return nil, s.wrap(err)
-	}
-	return shtSamples(temperature, humidity)
-}
-
-// ask sends a command, waits for its time and reads two words.
-func (s *sht4x) ask(ctx context.Context, c shtCommand) (b [6]byte, err error) {
-	if err := s.open.Tx(s.addr, []byte{byte(c.code)}, nil); err != nil {
-		return b, err
-	}
-	if err := pause(ctx, c.time); err != nil {
-		return b, err
-	}
-	err = s.open.Tx(s.addr, nil, b[:])
-	return b, err
-}
-
-// sht4xDecode checks a measurement and gives °C and percent of relative
-// humidity (datasheet section 4.6).
-func sht4xDecode(b [6]byte) (temperature, humidity float64, err error) {
-	t, h, err := shtWords(b)
-	if err != nil {
-		return 0, 0, err
-	}
-	temperature = -45 + 175*float64(t)/65535
-	if err := shtRange(temperature); err != nil {
-		return 0, 0, err
-	}
-	return temperature, min(max(-6+125*float64(h)/65535, 0), 100), nil
+// sht4xDecode gives °C and percent of relative humidity (datasheet section 4.6).
+func sht4xDecode(w []uint16) (temperature, humidity float64, err error) {
+	temperature = -45 + 175*float64(w[0])/65535
+	humidity = min(max(-6+125*float64(w[1])/65535, 0), 100)
+	return temperature, humidity, within("temperature", temperature, -40, 125, "°C")
 }

@@ -19,7 +19,7 @@ func sht4xOpening(more ...i2ctest.IO) []i2ctest.IO {
 }
 
 func TestSHT4x(t *testing.T) {
-	for precision, c := range map[string]struct {
+	for repeatability, c := range map[string]struct {
 		command byte
 		time    time.Duration
 	}{
@@ -29,10 +29,10 @@ func TestSHT4x(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
-			recorded(t, "sht4x", map[string]string{"precision": precision}, sht4xOpening(sht4xWrite(c.command), shtAnswer(0x66, 0x66, 0x93, 0x80, 0x00, 0xa2)),
+			recorded(t, "sht4x", map[string]string{"repeatability": repeatability}, sht4xOpening(sht4xWrite(c.command), shtAnswer(0x66, 0x66, 0x93, 0x80, 0x00, 0xa2)),
 				"temperature=25.00 humidity=56.50")
 			if got, want := time.Since(begin), 11*time.Millisecond+c.time; got != want {
-				t.Errorf("%s: %v, want %v", precision, got, want)
+				t.Errorf("%s: %v, want %v", repeatability, got, want)
 			}
 		})
 	}
@@ -51,9 +51,9 @@ func TestSHT4xRefused(t *testing.T) {
 		{"serial number 0", serial(0, 0, 0x81, 0, 0, 0x81), "no SHT4x"},
 		{"serial number's checksum", serial(0x0f, 0x47, 0xb2, 0xbe, 0xef, 0x93), "serial number: checksum"},
 		{"measurement all ones", at(0xff, 0xff, 0xff, 0xff, 0xff, 0xff), errAllOnes.Error()},
-		{"measurement all zeros", at(0, 0, 0, 0, 0, 0), "temperature: checksum"},
-		{"temperature's checksum", at(0x66, 0x67, 0x93, 0x80, 0x00, 0xa2), "temperature: checksum"},
-		{"humidity's checksum", at(0x66, 0x66, 0x93, 0x80, 0x00, 0xa3), "humidity: checksum"},
+		{"measurement all zeros", at(0, 0, 0, 0, 0, 0), "checksum of word 1"},
+		{"temperature's checksum", at(0x66, 0x67, 0x93, 0x80, 0x00, 0xa2), "checksum of word 1"},
+		{"humidity's checksum", at(0x66, 0x66, 0x93, 0x80, 0x00, 0xa3), "checksum of word 2"},
 		{"below -40", at(0x00, 0x00, 0x81, 0x80, 0x00, 0xa2), "outside"},
 		{"above 125", at(0xff, 0xff, 0xac, 0x80, 0x00, 0xa2), "outside"},
 	} {
@@ -84,7 +84,7 @@ func TestSHT4xDatasheet(t *testing.T) {
 		{0xb333, 0xd915, 77.501335, 99.998703},
 		{0xb333, 0xffff, 77.501335, 100},
 	} {
-		temperature, humidity, err := sht4xDecode(shtBytes(c.t, c.h))
+		temperature, humidity, err := sht4xDecode([]uint16{c.t, c.h})
 		if err != nil || math.Abs(temperature-c.temperature) > 1e-6 || math.Abs(humidity-c.humidity) > 1e-6 {
 			t.Errorf("%04x %04x: %v °C %v %%, %v", c.t, c.h, temperature, humidity, err)
 		}

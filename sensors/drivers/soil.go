@@ -24,56 +24,46 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "soil-moisture",
-		Doc:  "soil-moisture probe with a voltage output on an ADS1115, ADS1015 (I2C) or MCP3008 (SPI): 0 to 100 % between two measured voltages",
+		Doc:  "soil probe with a voltage output: moisture 0 to 100 % between two measured voltages; on an ADS1115, ADS1015 or MCP3008; I2C or SPI",
 		Bus:  sensors.I2C | sensors.SPI,
 		Options: []sensors.Option{
-			{Name: "dry", Doc: "voltage in dry soil or air: 0 %, V", Kind: sensors.Decimal, Required: true, Min: 0, Max: 6.144},
-			{Name: "wet", Doc: "voltage in soaked soil or water: 100 %, V", Kind: sensors.Decimal, Required: true, Min: 0, Max: 6.144},
-			{Name: "margin", Doc: "how far outside dry and wet a voltage may be, % of their distance; beyond that the probe is taken to be unplugged",
+			{Name: "dry", Doc: "voltage in dry soil or air in V: 0 %", Kind: sensors.Decimal, Required: true, Min: 0, Max: 6.144},
+			{Name: "wet", Doc: "voltage in soaked soil or water in V: 100 %", Kind: sensors.Decimal, Required: true, Min: 0, Max: 6.144},
+			{Name: "margin", Doc: "how far outside dry and wet a voltage may be in % of their distance; beyond that the probe is taken to be unplugged",
 				Kind: sensors.Decimal, Default: "20", Min: 0, Max: 100},
 			{Name: "channel", Doc: "input, 0 to 3 on I2C, 0 to 7 on SPI", Kind: sensors.Text, Default: "0", Choices: []string{"0", "1", "2", "3", "4", "5", "6", "7"}},
 			{Name: "adc", Doc: "converter on I2C; on SPI it is an MCP3008", Kind: sensors.Text, Default: "ads1115", Choices: []string{"ads1115", "ads1015"}},
 			addressOption(0x48, 0x48, 0x4b),
-			{Name: "range", Doc: "on I2C: full scale, V", Kind: sensors.Text, Default: "4.096", Choices: soilChoices("ads1115", "range")},
+			ads1x15Range(),
 			{Name: "rate", Doc: "on I2C: conversions per second, 8 to 860 (ads1115) or 128 to 3300 (ads1015); if left out 128 or 1600", Kind: sensors.Text},
 			mcp3008VRef(),
 		},
-		Check:  soilCheck,
-		Part:   func(o sensors.Options) string { return o.Text("channel") },
-		Family: adcFamily,
-		Every:  time.Minute,
-		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "moisture", Kind: "SoilHumiditySensor", Quantity: "SoilHumidity", Unit: "Percent", Decimals: 1}}
-		},
-		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			a, err := openSoilADC(env, o)
-			if err != nil {
-				return nil, err
-			}
+		Check:    soilCheck,
+		Part:     func(o sensors.Options) string { return o.Text("channel") },
+		Family:   adcFamily,
+		Every:    time.Minute,
+		Channels: soilChannels,
+		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			p := soilProbe{dry: o.Decimal("dry"), wet: o.Decimal("wet"), margin: o.Decimal("margin")}
-			return sampler{a, func(ctx context.Context) ([]sensors.Sample, error) {
-				v, err := a.volts(ctx)
+			about := "soil-moisture, channel " + o.Text("channel") + " of "
+			if strings.HasPrefix(env.Bus, "spi:") {
+				m, err := openMCP3008(env, o, about+"mcp3008")
 				if err != nil {
 					return nil, err
 				}
-				percent, err := p.percent(v)
-				if err != nil {
-					return nil, fmt.Errorf("sensors: soil-moisture at %s, channel %s: %w", env.Bus, o.Text("channel"), err)
-				}
-				return one("moisture", percent, 1)
-			}}, nil
+				return m.sampler(nil, p.samples(func(context.Context) (float64, error) { return m.volts() }))
+			}
+			a, err := openADS1x15(env, o, o.Text("adc"), about+o.Text("adc"))
+			if err != nil {
+				return nil, err
+			}
+			return a.sampler(a.ready(ctx), p.samples(a.volts))
 		},
 	})
 }
 
-// soilChoices are what an option of a converter on I2C can be.
-func soilChoices(adc, option string) []string {
-	for _, o := range ads1x15Options(adc) {
-		if o.Name == option {
-			return o.Choices
-		}
-	}
-	return nil
+func soilChannels(sensors.Options) []sensors.Channel {
+	return []sensors.Channel{{Suffix: "moisture", Kind: "SoilHumiditySensor", Quantity: "SoilHumidity", Unit: "Percent", Decimals: 1}}
 }
 
 // soilSpan is the smallest distance between dry and wet in volts.
@@ -86,27 +76,30 @@ func soilCheck(o sensors.Options) []sensors.OptionError {
 			Remedy: fmt.Sprintf("measure both; they are at least %v V apart", soilSpan)})
 	}
 	rate, adc := o.Text("rate"), o.Text("adc")
-	if rates := soilChoices(adc, "rate"); rate != "" && !slices.Contains(rates, rate) {
+	if rates, _ := ads1x15Rates(adc); rate != "" && !slices.Contains(rates, rate) {
 		wrong = append(wrong, sensors.OptionError{Option: "rate", Problem: fmt.Sprintf("an %s has no rate %.20q", adc, rate),
 			Remedy: "one of " + strings.Join(rates, ", ")})
 	}
 	return wrong
 }
 
-// openSoilADC opens the input that the probe is on.
-func openSoilADC(env sensors.Env, o sensors.Options) (adc, error) {
-	kind, _, err := sensors.ParseBus(env.Bus)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("sensors: soil-moisture: %w", err)
-	case kind == sensors.SPI:
-		return openMCP3008(env, o, "mcp3008")
-	}
-	return openADS1x15(env, o, o.Text("adc"))
-}
-
 // soilProbe is a probe with its two points in volts, and the margin in percent.
 type soilProbe struct{ dry, wet, margin float64 }
+
+// samples makes samples of what a converter measures in volts.
+func (p soilProbe) samples(volts func(context.Context) (float64, error)) func(context.Context) ([]sensors.Sample, error) {
+	return func(ctx context.Context) ([]sensors.Sample, error) {
+		v, err := volts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		percent, err := p.percent(v)
+		if err != nil {
+			return nil, err
+		}
+		return samplesOf(soilChannels(nil), percent)
+	}
+}
 
 // percent gives 0 to 100.
 func (p soilProbe) percent(volts float64) (float64, error) {

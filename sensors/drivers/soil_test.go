@@ -106,7 +106,7 @@ func TestSoilMoistureSPI(t *testing.T) {
 		want, wrong string
 	}{
 		{[]conntest.IO{mcp3008IO(13, 0x02, 0x20)}, "moisture=65.4", ""}, // 1.753 V
-		{[]conntest.IO{mcp3008IO(13, 0x03, 0xff)}, "", "spi:0.1, channel 5: 3.297 V is far outside"},
+		{[]conntest.IO{mcp3008IO(13, 0x03, 0xff)}, "", "channel 5 of mcp3008 at spi:0.1: 3.297 V is far outside"},
 		{[]conntest.IO{mcp3008Raw(13, 0xff, 0xff, 0xff, 0xff, 0xff)}, "", errAllOnes.Error()},
 		{mcp3008Others(5, 0, 1, 2, 3, 4, 6, 7), "", "mcp3008 at spi:0.1: only zeros"},
 		{nil, "", "unexpected Tx"},

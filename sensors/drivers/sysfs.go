@@ -152,17 +152,9 @@ func (q *sysfsQuantity) convert(kernel float64) (float64, error) {
 // sysfsSensor is a sampler of one value that the kernel measures. Nothing is
 // held open between two readings.
 type sysfsSensor struct {
-	about    string // for errors: driver, chip and input
-	decimals int
-	read     func() (float64, error)
-}
-
-// wrap says which sensor err is about; nil stays nil.
-func (s *sysfsSensor) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sensors: %s: %w", s.about, err)
+	label   // driver, chip and input
+	channel sensors.Channel
+	read    func() (float64, error)
 }
 
 // Sample implements sensors.Sampler. The kernel's reading cannot be interrupted.
@@ -171,7 +163,7 @@ func (s *sysfsSensor) Sample(context.Context) ([]sensors.Sample, error) {
 	if err != nil {
 		return nil, s.wrap(err)
 	}
-	samples, err := one("", v, s.decimals)
+	samples, err := samplesOf([]sensors.Channel{s.channel}, v)
 	return samples, s.wrap(err)
 }
 

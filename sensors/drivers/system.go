@@ -93,6 +93,7 @@ func systemAll() []systemValue {
 	channel := func(suffix, quantity, unit string, decimals int) sensors.Channel {
 		return sensors.Channel{Suffix: suffix, Kind: "OtherSensor", Quantity: quantity, Unit: unit, Decimals: decimals}
 	}
+	uptime := sensors.Channel{Suffix: "uptime", Kind: "DeviceUptimeClock", Quantity: "DeviceUptime", Unit: "SecondTime"}
 	state := func(suffix string) sensors.Channel {
 		return sensors.Channel{Suffix: suffix, Kind: "OtherSensor", Quantity: "WorkingState", Fixed: true}
 	}
@@ -100,7 +101,7 @@ func systemAll() []systemValue {
 		{channel("load", "Other", "Dimensionless", 2), number(2, (*system).load)},
 		{channel("memory", "FillLevel", "Percent", 1), number(1, (*system).memory)},
 		{channel("disk", "FillLevel", "Percent", 1), number(1, (*system).diskUsed)},
-		{channel("uptime", "DeviceUptime", "SecondTime", 0), number(0, (*system).uptime)},
+		{uptime, number(0, (*system).uptime)},
 		{state("undervoltage"), flag((*system).undervoltage)},
 		{state("throttled"), flag((*system).throttled)},
 		{channel("card", "Other", "Percent", 0), number(0, (*system).cardUsed)},

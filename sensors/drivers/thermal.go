@@ -18,10 +18,10 @@ import (
 // EINVAL), or a temperature below absolute zero, which is an error here.
 func init() {
 	q := &sysfsQuantity{factor: 1e-3, low: -273.15, high: math.MaxFloat64,
-		channel: sensors.Channel{Kind: "Thermometer", Quantity: "BoardTemperature", Unit: "DegreeCelsius", Decimals: 1}}
+		channel: sensors.Channel{Kind: "BoardThermometer", Quantity: "BoardTemperature", Unit: "DegreeCelsius", Decimals: 1}}
 	sensors.Register(sensors.Driver{
 		Name: "thermal",
-		Doc:  "a thermal zone of the kernel, such as the processor's temperature",
+		Doc:  "the kernel's thermal zones: temperature of the processor and other hot places",
 		Options: []sensors.Option{
 			{Name: "zone", Doc: "its number, or its type such as cpu-thermal", Kind: sensors.Text, Default: "0"},
 		},
@@ -29,7 +29,7 @@ func init() {
 		Channels: func(sensors.Options) []sensors.Channel { return []sensors.Channel{q.channel} },
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			zone := o.Text("zone")
-			s := &sysfsSensor{about: "thermal: zone " + zone, decimals: q.channel.Decimals}
+			s := &sysfsSensor{label: label("thermal: zone " + zone), channel: q.channel}
 			if thermalNumber(zone) {
 				zone = "thermal_zone" + zone
 			}

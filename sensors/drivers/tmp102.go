@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -11,49 +10,45 @@ import (
 	"fieldgate/sensors"
 )
 
-// Texas Instruments TMP102, SBOS397I (June 2024): modes in section 6.4,
-// temperature formats and their tables in section 6.5.2, configuration in
-// section 6.5.3. Steps of 0.0625 °C, -55 to 128 °C with 12 bits, to 150 °C with
-// 13 (extended mode); the accuracy holds from -40 to 125 °C. Single
-// measurements only: the chip sleeps in between. The TMP112 is the same to
-// this driver.
+// Texas Instruments TMP102, and the TMP112, which is the same to this driver:
+// temperature.
 //
-// The chip has no identity. Bits of the configuration register that never
-// change are checked instead: R1 and R0 are ones, the lowest four zeros.
+// Datasheet: TI TMP102 SBOS397I (June 2024): modes in section 6.4, temperature
+// formats and their tables in section 6.5.2, configuration in section 6.5.3.
 //
-// periph's driver (tmp102) is not used: it reads the configuration without
-// looking whether that failed and writes back what it made of it, decodes 12
-// bits also if the chip is in extended mode, reads before the first conversion
-// has ended (0 °C then), knows no single measurement, and Halt does not stop
-// the chip.
+// Limits: steps of 0.0625 °C, -55 to 128 °C with 12 bits, to 150 °C with 13
+// (extended mode); the accuracy holds from -40 to 125 °C. Single measurements
+// only: the chip sleeps in between. The chip has no identity: bits of the
+// configuration register that never change are checked instead. R1 and R0 are
+// ones, the lowest four zeros.
+//
+// Periph's tmp102 is not used. It reads the configuration without looking whether
+// that failed and writes back what it made of it; it decodes 12 bits also if the
+// chip is in extended mode; it reads before the first conversion has ended (0 °C
+// then); it knows no single measurement; and Halt does not stop the chip.
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "tmp102",
-		Doc:  "Texas Instruments TMP102 and TMP112: temperature -55 to 150 °C, ±2 °C (TMP112: ±0.5 °C); I2C",
+		Doc:  "Texas Instruments TMP102, TMP112: temperature -55 to 150 °C, ±2 °C (TMP112: ±0.5 °C); I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x48, 0x48, 0x4b),
 			{Name: "extended", Doc: "13 bits: up to 150 °C, not 128 °C", Kind: sensors.Switch, Default: "false"},
 		},
-		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "temperature", Kind: "Thermometer", Quantity: "Temperature", Unit: "DegreeCelsius", Decimals: 4}}
-		},
+		Channels: func(sensors.Options) []sensors.Channel { return thermometerChannels(12) },
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "tmp102")
 			if err != nil {
 				return nil, err
 			}
 			extended := o.Switch("extended")
-			if err := tmp102Ready(ctx, c, extended); err != nil {
-				return nil, c.abandon(err)
-			}
-			return sampler{c, func(ctx context.Context) ([]sensors.Sample, error) {
+			return c.sampler(tmp102Ready(ctx, c, extended), func(ctx context.Context) ([]sensors.Sample, error) {
 				t, err := tmp102Measure(ctx, c, extended)
 				if err != nil {
-					return nil, c.wrap(err)
+					return nil, err
 				}
-				return one("temperature", t, 4)
-			}}, nil
+				return samplesOf(thermometerChannels(12), t)
+			})
 		},
 	})
 }
@@ -76,15 +71,13 @@ const tmp102Conversion = 35 * time.Millisecond
 
 // tmp102Configuration reads the configuration register.
 func tmp102Configuration(c *i2cChip) (uint16, error) {
-	var b [2]byte
-	if err := c.Tx(c.addr, []byte{tmp102Config}, b[:]); err != nil {
+	is, err := c.readWord(tmp102Config)
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if allOnes(b[:]) {
+	case is == 0xffff:
 		return 0, errAllOnes
-	}
-	is := binary.BigEndian.Uint16(b[:])
-	if is&tmp102Always1 != tmp102Always1 || is&tmp102Always0 != 0 {
+	case is&tmp102Always1 != tmp102Always1 || is&tmp102Always0 != 0:
 		return 0, fmt.Errorf("the configuration is 0x%04x: this is no tmp102", is)
 	}
 	return is, nil
@@ -92,7 +85,7 @@ func tmp102Configuration(c *i2cChip) (uint16, error) {
 
 // tmp102Write writes the configuration register.
 func tmp102Write(c *i2cChip, settings uint16) error {
-	return c.Tx(c.addr, binary.BigEndian.AppendUint16([]byte{tmp102Config}, settings), nil)
+	return c.write(tmp102Config, byte(settings>>8), byte(settings))
 }
 
 // tmp102Ready looks whether there is such a chip, and shuts it down, which it
@@ -150,11 +143,11 @@ func tmp102Measure(ctx context.Context, c *i2cChip, extended bool) (float64, err
 			if (is^settings)&(tmp102Shutdown|tmp102Extended) != 0 {
 				return 0, fmt.Errorf("the settings are 0x%04x: the chip was reset, or somebody else uses it", is)
 			}
-			var b [2]byte
-			if err := c.Tx(c.addr, []byte{tmp102Temperature}, b[:]); err != nil {
+			raw, err := c.readWord(tmp102Temperature)
+			if err != nil {
 				return 0, err
 			}
-			return tmp102Celsius(b, extended)
+			return tmp102Celsius(raw, extended)
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return 0, err
@@ -171,23 +164,22 @@ var (
 
 // tmp102Celsius decodes the temperature register: 12 bits left-aligned, or 13
 // with a 1 as the lowest bit in extended mode (section 6.5.2).
-func tmp102Celsius(b [2]byte, extended bool) (float64, error) {
-	raw := int16(binary.BigEndian.Uint16(b[:]))
-	var flag int16
-	shift := 4
+func tmp102Celsius(register uint16, extended bool) (float64, error) {
+	flag, shift := uint16(0), 4
 	if extended {
 		flag, shift = 1, 3
 	}
-	if rest := raw & (1<<shift - 1); rest != flag {
-		if allOnes(b[:]) {
+	if register&(1<<shift-1) != flag {
+		if register == 0xffff {
 			return 0, errAllOnes
 		}
-		return 0, fmt.Errorf("the temperature register is 0x%04x: its lowest bits are wrong", uint16(raw))
+		return 0, fmt.Errorf("the temperature register is 0x%04x: its lowest bits are wrong", register)
 	}
-	if !extended && raw>>shift == math.MaxInt16>>4 {
+	raw := int16(register) >> shift
+	if !extended && raw == math.MaxInt16>>4 {
 		return 0, errTMP102Above
 	}
-	t := float64(raw>>shift) / 16
+	t := float64(raw) / 16
 	if t < -55 || t > 150 {
 		return 0, fmt.Errorf("%g °C: %w", t, errTMP102Range)
 	}

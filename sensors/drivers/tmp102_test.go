@@ -35,19 +35,19 @@ func TestTMP102(t *testing.T) {
 		ops     []i2ctest.IO
 		want    string
 	}{
-		{"25 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0x19, 0x00)), "temperature=25.0000"},
-		{"-25 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0xe7, 0x00)), "temperature=-25.0000"},
-		{"0 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0x00, 0x00)), "temperature=0.0000"},
-		{"was shut down before", nil, slices.Concat([]i2ctest.IO{tmpIO([]byte{1}, 0xe1, 0x90)}, tmpOpened()[1:], tmpMeasured(0x19, 0x00)), "temperature=25.0000"},
-		{"not ready at once", nil, slices.Concat(tmpOpened(), tmpMeasured(0, 0)[:1], []i2ctest.IO{tmpIO([]byte{1}, 0x61, 0xa0)}, tmpMeasured(0x19, 0x00)[1:]), "temperature=25.0000"},
-		{"extended", extended, slices.Concat(tmpOpened(), tmpMeasured(0x50, 0x00), tmpExtended(0x28, 0x01), tmpExtended(0x32, 0x01)), "temperature=100.0000"},
+		{"25 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0x19, 0x00)), "temperature=25.00"},
+		{"-25 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0xe7, 0x00)), "temperature=-25.00"},
+		{"0 °C", nil, slices.Concat(tmpOpened(), tmpMeasured(0x00, 0x00)), "temperature=0.00"},
+		{"was shut down before", nil, slices.Concat([]i2ctest.IO{tmpIO([]byte{1}, 0xe1, 0x90)}, tmpOpened()[1:], tmpMeasured(0x19, 0x00)), "temperature=25.00"},
+		{"not ready at once", nil, slices.Concat(tmpOpened(), tmpMeasured(0, 0)[:1], []i2ctest.IO{tmpIO([]byte{1}, 0x61, 0xa0)}, tmpMeasured(0x19, 0x00)[1:]), "temperature=25.00"},
+		{"extended", extended, slices.Concat(tmpOpened(), tmpMeasured(0x50, 0x00), tmpExtended(0x28, 0x01), tmpExtended(0x32, 0x01)), "temperature=100.00"},
 		// The first conversion still has the format of before.
 		{"extended after a while", extended, slices.Concat(tmpOpened(), tmpMeasured(0x29, 0xa0), tmpExtended(0x29, 0xa1), tmpExtended(0x14, 0xd1),
-			tmpExtended(0x14, 0xd9)), "temperature=41.6875"},
+			tmpExtended(0x14, 0xd9)), "temperature=41.69"},
 		{"extended when it is cold", extended, slices.Concat(tmpOpened(), tmpMeasured(0xd8, 0x00), tmpExtended(0xd8, 0x01), tmpExtended(0xec, 0x01),
-			tmpExtended(0xec, 0x01)), "temperature=-40.0000"},
+			tmpExtended(0xec, 0x01)), "temperature=-40.00"},
 		{"extended when it is hot", extended, slices.Concat(tmpOpened(), tmpMeasured(0x7f, 0xf0), tmpExtended(0x7f, 0xf1), tmpExtended(0x19, 0x01), tmpExtended(0x4b, 0x01),
-			tmpExtended(0x4b, 0x01)), "temperature=150.0000"},
+			tmpExtended(0x4b, 0x01)), "temperature=150.00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { recorded(t, "tmp102", c.written, c.ops, c.want) })
@@ -111,23 +111,23 @@ func TestTMP102Celsius(t *testing.T) {
 		if c.extended {
 			raw = c.code<<3 | 1
 		}
-		if got, err := tmp102Celsius([2]byte{byte(raw >> 8), byte(raw)}, c.extended); err != nil || got != c.want {
+		if got, err := tmp102Celsius(raw, c.extended); err != nil || got != c.want {
 			t.Errorf("0x%x, extended %t: %g, %v; want %g", c.code, c.extended, got, err, c.want)
 		}
 	}
-	if _, err := tmp102Celsius([2]byte{0x7f, 0xf0}, false); !errors.Is(err, errTMP102Above) || !strings.Contains(err.Error(), "extended") {
+	if _, err := tmp102Celsius(0x7ff0, false); !errors.Is(err, errTMP102Above) || !strings.Contains(err.Error(), "extended") {
 		t.Error(err)
 	}
 }
 
 // FuzzTMP102Celsius asks for a possible temperature or an error.
 func FuzzTMP102Celsius(f *testing.F) {
-	f.Add(byte(0x19), byte(0x00), false)
-	f.Add(byte(0x0c), byte(0x81), true)
-	f.Add(byte(0xff), byte(0xff), true)
-	f.Fuzz(func(t *testing.T, hi, lo byte, extended bool) {
-		if v, err := tmp102Celsius([2]byte{hi, lo}, extended); err == nil && !(v >= -55 && v <= 150) {
-			t.Errorf("%02x%02x: %g", hi, lo, v)
+	f.Add(uint16(0x1900), false)
+	f.Add(uint16(0x0c81), true)
+	f.Add(uint16(0xffff), true)
+	f.Fuzz(func(t *testing.T, register uint16, extended bool) {
+		if v, err := tmp102Celsius(register, extended); err == nil && !(v >= -55 && v <= 150) {
+			t.Errorf("%04x: %g", register, v)
 		}
 	})
 }

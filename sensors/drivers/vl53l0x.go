@@ -10,8 +10,7 @@ import (
 	"fieldgate/sensors"
 )
 
-// STMicroelectronics VL53L0X: distance by the time of flight of infrared light,
-// about 30 mm to 1.2 m, to 2 m with range: long in the dark.
+// STMicroelectronics VL53L0X: distance by the time of flight of infrared light.
 //
 // Datasheet DS11555 revision 4: table 5 (identity), section 2 (what is measured).
 // The registers are documented by ST's API STSW-IMG005 alone (user manual
@@ -23,6 +22,8 @@ import (
 // deviation, which ST's API makes on the host, is not made; a weak signal is
 // refused by its rate instead.
 //
+// Limits: about 30 mm to 1.2 m, to 2 m with range: long in the dark.
+//
 // Nothing but range status 11 is a distance. Without a target the chip gives 8190
 // or 8191 mm and another status. Before each measurement a register that was set
 // at opening is read back, since a chip whose supply failed would measure
@@ -30,7 +31,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "vl53l0x",
-		Doc:  "ST VL53L0X: distance by laser, 30 to 1200 mm (2000 in the dark), ±3 to 10 %; I2C",
+		Doc:  "ST VL53L0X: distance 0 to 2500 mm by laser, certain from 30 to 1200 mm, ±3 to 10 %; I2C",
 		Bus:  sensors.I2C,
 		Options: []sensors.Option{
 			addressOption(0x29, 0x29, 0x29),
@@ -39,21 +40,20 @@ func init() {
 			{Name: "range", Doc: "normal, or long: to 2 m, but only where there is no sunlight", Kind: sensors.Text,
 				Default: "normal", Choices: []string{"normal", "long"}},
 		},
-		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Suffix: "distance", Kind: "DistanceSensor", Quantity: "Distance", Unit: "Millimetre"}}
-		},
+		Channels: vl53l0xChannels,
 		Open: func(ctx context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
 			c, err := openI2C(env, o, "vl53l0x")
 			if err != nil {
 				return nil, err
 			}
 			v := &vl53l0x{i2cChip: c, budget: o.Span("budget"), mode: vl53l0xModeOf(o)}
-			if err := v.ready(ctx); err != nil {
-				return nil, c.abandon(err)
-			}
-			return v, nil
+			return c.sampler(v.ready(ctx), v.measure)
 		},
 	})
+}
+
+func vl53l0xChannels(sensors.Options) []sensors.Channel {
+	return []sensors.Channel{{Suffix: "distance", Kind: "DistanceSensor", Quantity: "Distance", Unit: "Millimetre"}}
 }
 
 // Registers of page 0 that have names in ST's API. Register 0xff selects the page.
@@ -132,28 +132,29 @@ type vl53l0x struct {
 	stop   byte // to be written before each measurement
 }
 
-// Sample implements sensors.Sampler.
-func (v *vl53l0x) Sample(ctx context.Context) ([]sensors.Sample, error) {
-	b, err := v.measure(ctx)
+// measure measures once.
+func (v *vl53l0x) measure(ctx context.Context) ([]sensors.Sample, error) {
+	b, err := v.result(ctx)
 	if err != nil {
-		return nil, v.wrap(err)
+		return nil, err
 	}
 	mm, err := vl53l0xDecode(b, v.mode.limit)
 	if err != nil {
-		return nil, v.wrap(err)
+		return nil, err
 	}
-	return one("distance", float64(mm), 0)
+	return samplesOf(vl53l0xChannels(nil), float64(mm))
 }
 
-func (v *vl53l0x) measure(ctx context.Context) (b [12]byte, err error) {
-	steps, err := v.read(vl53l0xSequence)
+// result has the chip measure and reads the twelve registers of the result.
+func (v *vl53l0x) result(ctx context.Context) (b [12]byte, err error) {
+	steps, err := v.readByte(vl53l0xSequence)
 	if err == nil && steps != vl53l0xSteps {
 		err = fmt.Errorf("steps are 0x%02x, not 0x%02x as was set: its supply failed", steps, vl53l0xSteps)
 	}
 	if err != nil {
 		return b, err
 	}
-	if err := v.write([][2]byte{{0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}, {0x91, v.stop}, {0x00, 1}, {vl53l0xPage, 0}, {0x80, 0},
+	if err := v.set([][2]byte{{0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}, {0x91, v.stop}, {0x00, 1}, {vl53l0xPage, 0}, {0x80, 0},
 		{vl53l0xStart, 0x01}}); err != nil {
 		return b, err
 	}
@@ -163,10 +164,10 @@ func (v *vl53l0x) measure(ctx context.Context) (b [12]byte, err error) {
 	if err := v.await(ctx, "measurement", v.measured); err != nil {
 		return b, err
 	}
-	if err := v.open.Tx(v.addr, []byte{vl53l0xResult}, b[:]); err != nil {
+	if err := v.tx([]byte{vl53l0xResult}, b[:]); err != nil {
 		return b, err
 	}
-	return b, v.write([][2]byte{{vl53l0xClear, 0x01}})
+	return b, v.set([][2]byte{{vl53l0xClear, 0x01}})
 }
 
 // vl53l0xFaults are the range statuses of ST's API. Number 11, a complete range,
@@ -201,11 +202,11 @@ func vl53l0xDecode(b [12]byte, limit uint16) (int, error) {
 // ready sets the chip up.
 func (v *vl53l0x) ready(ctx context.Context) error {
 	// An earlier setting up may have been cut short on another page.
-	if err := v.write([][2]byte{{vl53l0xPage, 0}, {0x80, 0}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xPage, 0}, {0x80, 0}}); err != nil {
 		return err
 	}
 	var id [2]byte
-	if err := v.open.Tx(v.addr, []byte{vl53l0xIdentity}, id[:]); err != nil {
+	if err := v.tx([]byte{vl53l0xIdentity}, id[:]); err != nil {
 		return err
 	}
 	switch {
@@ -218,14 +219,14 @@ func (v *vl53l0x) ready(ctx context.Context) error {
 	if err := v.change(vl53l0xSupply, 0xff, 0x01); err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{0x88, 0}, {0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}}); err != nil {
+	if err := v.set([][2]byte{{0x88, 0}, {0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}}); err != nil {
 		return err
 	}
 	var err error
-	if v.stop, err = v.read(0x91); err != nil {
+	if v.stop, err = v.readByte(0x91); err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{0x00, 1}, {vl53l0xPage, 0}, {0x80, 0}, {vl53l0xSequence, 0xff}}); err != nil {
+	if err := v.set([][2]byte{{0x00, 1}, {vl53l0xPage, 0}, {0x80, 0}, {vl53l0xSequence, 0xff}}); err != nil {
 		return err
 	}
 	if err := v.selectSPADs(ctx); err != nil {
@@ -240,27 +241,27 @@ func (v *vl53l0x) ready(ctx context.Context) error {
 // configure writes the tuning, the times, and that a measurement that is complete
 // sets vl53l0xReady.
 func (v *vl53l0x) configure() error {
-	if err := v.write(vl53l0xTuning[:]); err != nil {
+	if err := v.set(vl53l0xTuning[:]); err != nil {
 		return err
 	}
 	if v.mode.long {
-		if err := v.write(vl53l0xLong[:]); err != nil {
+		if err := v.set(vl53l0xLong[:]); err != nil {
 			return err
 		}
 	}
-	if err := v.write([][2]byte{{vl53l0xInterrupt, 0x04}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xInterrupt, 0x04}}); err != nil {
 		return err
 	}
 	if err := v.change(vl53l0xPolarity, 0xef, 0); err != nil {
 		return err
 	}
 	times := vl53l0xTimesFor(v.mode, v.budget)
-	if err := v.write([][2]byte{{vl53l0xClear, 1}, {vl53l0xSequence, vl53l0xSteps}, {vl53l0xMSRCTime, byte(times.msrc - 1)}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xClear, 1}, {vl53l0xSequence, vl53l0xSteps}, {vl53l0xMSRCTime, byte(times.msrc - 1)}}); err != nil {
 		return err
 	}
 	for _, w := range [][2]uint16{{vl53l0xSignalLimit, v.mode.limit}, {vl53l0xPreRangeTime, vl53l0xEncode(times.pre)},
 		{vl53l0xFinalRangeTime, vl53l0xEncode(times.final)}} {
-		if err := v.open.Tx(v.addr, []byte{byte(w[0]), byte(w[1] >> 8), byte(w[1])}, nil); err != nil {
+		if err := v.write(byte(w[0]), byte(w[1]>>8), byte(w[1])); err != nil {
 			return err
 		}
 	}
@@ -270,62 +271,62 @@ func (v *vl53l0x) configure() error {
 // calibrate has the chip find its reference voltage and its phase.
 func (v *vl53l0x) calibrate(ctx context.Context) error {
 	for _, c := range []struct{ step, start byte }{{0x01, 0x41}, {0x02, 0x01}} {
-		if err := v.write([][2]byte{{vl53l0xSequence, c.step}, {vl53l0xStart, c.start}}); err != nil {
+		if err := v.set([][2]byte{{vl53l0xSequence, c.step}, {vl53l0xStart, c.start}}); err != nil {
 			return err
 		}
 		if err := v.await(ctx, "calibration", v.measured); err != nil {
 			return err
 		}
-		if err := v.write([][2]byte{{vl53l0xClear, 1}, {vl53l0xStart, 0}}); err != nil {
+		if err := v.set([][2]byte{{vl53l0xClear, 1}, {vl53l0xStart, 0}}); err != nil {
 			return err
 		}
 	}
-	return v.write([][2]byte{{vl53l0xSequence, vl53l0xSteps}})
+	return v.set([][2]byte{{vl53l0xSequence, vl53l0xSteps}})
 }
 
 // selectSPADs switches on the reference SPADs, the detectors of single photons,
 // of which the chip's memory says how many and which kind.
 func (v *vl53l0x) selectSPADs(ctx context.Context) error {
-	if err := v.write([][2]byte{{0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}, {vl53l0xPage, 6}}); err != nil {
+	if err := v.set([][2]byte{{0x80, 1}, {vl53l0xPage, 1}, {0x00, 0}, {vl53l0xPage, 6}}); err != nil {
 		return err
 	}
 	if err := v.change(0x83, 0xff, 0x04); err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{vl53l0xPage, 7}, {0x81, 1}, {0x80, 1}, {0x94, 0x6b}, {0x83, 0}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xPage, 7}, {0x81, 1}, {0x80, 1}, {0x94, 0x6b}, {0x83, 0}}); err != nil {
 		return err
 	}
-	if err := v.await(ctx, "memory", func() (bool, error) { b, err := v.read(0x83); return b != 0, err }); err != nil {
+	if err := v.await(ctx, "memory", func() (bool, error) { b, err := v.readByte(0x83); return b != 0, err }); err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{0x83, 1}}); err != nil {
+	if err := v.set([][2]byte{{0x83, 1}}); err != nil {
 		return err
 	}
-	info, err := v.read(0x92)
+	info, err := v.readByte(0x92)
 	if err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{0x81, 0}, {vl53l0xPage, 6}}); err != nil {
+	if err := v.set([][2]byte{{0x81, 0}, {vl53l0xPage, 6}}); err != nil {
 		return err
 	}
 	if err := v.change(0x83, 0xfb, 0); err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{vl53l0xPage, 1}, {0x00, 1}, {vl53l0xPage, 0}, {0x80, 0}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xPage, 1}, {0x00, 1}, {vl53l0xPage, 0}, {0x80, 0}}); err != nil {
 		return err
 	}
 	var good [6]byte
-	if err := v.open.Tx(v.addr, []byte{vl53l0xSPADMap}, good[:]); err != nil {
+	if err := v.tx([]byte{vl53l0xSPADMap}, good[:]); err != nil {
 		return err
 	}
 	use, err := vl53l0xSPADs(good, info)
 	if err != nil {
 		return err
 	}
-	if err := v.write([][2]byte{{vl53l0xPage, 1}, {0x4f, 0}, {0x4e, 0x2c}, {vl53l0xPage, 0}, {vl53l0xSPADStart, 0xb4}}); err != nil {
+	if err := v.set([][2]byte{{vl53l0xPage, 1}, {0x4f, 0}, {0x4e, 0x2c}, {vl53l0xPage, 0}, {vl53l0xSPADStart, 0xb4}}); err != nil {
 		return err
 	}
-	return v.open.Tx(v.addr, append([]byte{vl53l0xSPADMap}, use[:]...), nil)
+	return v.tx(append([]byte{vl53l0xSPADMap}, use[:]...), nil)
 }
 
 // vl53l0xSPADs picks as many of the good SPADs as info says in its lower seven
@@ -376,7 +377,7 @@ func vl53l0xEncode(periods int) uint16 {
 }
 
 func (v *vl53l0x) measured() (bool, error) {
-	b, err := v.read(vl53l0xReady)
+	b, err := v.readByte(vl53l0xReady)
 	if b == 0xff {
 		return false, errAllOnes
 	}
@@ -396,16 +397,10 @@ func (v *vl53l0x) await(ctx context.Context, what string, ready func() (bool, er
 	return errors.New(what + " does not come to an end")
 }
 
-func (v *vl53l0x) read(register byte) (byte, error) {
-	var b [1]byte
-	err := v.open.Tx(v.addr, []byte{register}, b[:])
-	return b[0], err
-}
-
-// write sets registers, each with its value.
-func (v *vl53l0x) write(registers [][2]byte) error {
+// set writes registers, each with its value.
+func (v *vl53l0x) set(registers [][2]byte) error {
 	for _, r := range registers {
-		if err := v.open.Tx(v.addr, r[:], nil); err != nil {
+		if err := v.tx(r[:], nil); err != nil {
 			return err
 		}
 	}
@@ -414,9 +409,9 @@ func (v *vl53l0x) write(registers [][2]byte) error {
 
 // change keeps the bits of a register that keep has, and sets others.
 func (v *vl53l0x) change(register, keep, set byte) error {
-	b, err := v.read(register)
+	b, err := v.readByte(register)
 	if err != nil {
 		return err
 	}
-	return v.write([][2]byte{{register, b&keep | set}})
+	return v.set([][2]byte{{register, b&keep | set}})
 }

@@ -31,7 +31,7 @@ import (
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "w1",
-		Doc:  "1-Wire thermometers of the kernel: DS18B20, DS1822, DS18S20, DS1825, MAX31850, DS28EA00",
+		Doc:  "the kernel's 1-Wire drivers: temperature of a DS18B20, DS1822, DS18S20, DS1825, MAX31850 or DS28EA00",
 		Options: []sensors.Option{
 			{Name: "rom", Doc: "id of the sensor, such as 28-0316a2795cff, or all 16 digits of it; if left out, the only one there is", Kind: sensors.Text},
 		},
@@ -51,20 +51,24 @@ func init() {
 		},
 		Every: 30 * time.Second,
 		Channels: func(sensors.Options) []sensors.Channel {
-			return []sensors.Channel{{Kind: "Thermometer", Quantity: "Temperature", Unit: "DegreeCelsius", Decimals: 2}}
+			return []sensors.Channel{w1Channel()}
 		},
 		Open: func(_ context.Context, env sensors.Env, o sensors.Options) (sensors.Sampler, error) {
-			s := &sysfsSensor{about: "w1", decimals: 2}
+			s := &sysfsSensor{label: "w1", channel: w1Channel()}
 			id, err := findW1(filepath.Join(env.Board.Root(), "sys/bus/w1/devices"), o.Text("rom"))
 			if err != nil {
 				return nil, s.wrap(err)
 			}
-			s.about = "w1: " + id
+			s.label = label("w1: " + id)
 			dir := filepath.Join(env.Board.Root(), "sys/bus/w1/devices", id)
 			s.read = func() (float64, error) { return readW1(dir, id) }
 			return s, nil
 		},
 	})
+}
+
+func w1Channel() sensors.Channel {
+	return sensors.Channel{Kind: "Thermometer", Quantity: "Temperature", Unit: "DegreeCelsius", Decimals: 2}
 }
 
 // w1Families are the family codes of thermometers.
