@@ -57,15 +57,16 @@ func (c *conn) publish(pk *packets.Packet) error {
 // concluded answers a publish whose outcome is known.
 func (c *conn) concluded(t *ticket, topic string, err error) {
 	code, reason, silent := verdict(err)
+	if silent && t.qos > 0 {
+		c.unkept.Store(true) // before anybody hears of the refusal and mends its cause
+	}
 	if err != nil && !errors.Is(err, gateway.ErrClosed) {
 		c.b.hub.Refused(c.source, c.b.masked(topic), err)
 	}
 	if t.qos == 0 {
 		return
 	}
-	if silent {
-		c.unkept.Store(true)
-	} else if t.qos == 2 && c.sess.taken2(t, code) {
+	if !silent && t.qos == 2 && c.sess.taken2(t, code) {
 		c.afterStored(func(err error) { c.settle(t, code, reason, err != nil) })
 		return
 	}
