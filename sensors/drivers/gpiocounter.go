@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,8 +17,9 @@ import (
 //
 // Pulses that the kernel had no room to queue are counted too: it numbers the
 // edges. The total begins with the value that was recorded last, so that pulses
-// since then are lost at a power cut, at most those of one interval; none are when
-// the gateway stops or the line fails.
+// since then are lost when the process is killed or the power is cut: at most those
+// of ten seconds, whatever the interval, because the total is published for their
+// sake. None are when the gateway stops or the line fails.
 func init() {
 	sensors.Register(sensors.Driver{
 		Name: "gpio-counter",
@@ -83,7 +85,8 @@ type gpiocounter struct {
 	mu       sync.Mutex
 	pulses   uint64 // since then
 	watching bool
-	before   uint64    // pulses at the last sample
+	told     uint64    // pulses that the last total counts
+	before   uint64    // pulses at the last sample with a rate
 	sampled  time.Time // when that was; zero: never
 }
 
@@ -133,8 +136,13 @@ func (c *gpiocounter) Sample(context.Context) ([]sensors.Sample, error) {
 	return out, nil
 }
 
-// total is the present total, for who has the lock.
+// gpiocounterWait is how long pulses wait for the next sample before the total is
+// published for their sake: no more are lost when the process is killed.
+const gpiocounterWait = 10 * time.Second
+
+// total is the present total, for who has the lock and tells it.
 func (c *gpiocounter) total() (sensors.Sample, error) {
+	c.told = c.pulses
 	return sensors.Measured("total", c.base+float64(c.pulses)*c.perPulse, c.places)
 }
 
@@ -143,24 +151,41 @@ func (c *gpiocounter) Watch(ctx context.Context, emit func([]sensors.Sample)) er
 	c.watch(true)
 	defer c.watch(false)
 	for {
-		e, err := c.line.Next(ctx)
-		if err == nil {
-			c.count(e)
-			continue
-		}
+		err := c.until(ctx)
 		if ctx.Err() != nil {
 			c.rest()
 			return ctx.Err()
 		}
-		// The line is opened anew, and the total goes on from what is recorded.
+		// A line that failed is opened anew, and the total goes on from what is
+		// recorded.
 		c.mu.Lock()
+		news := c.told != c.pulses
 		total, terr := c.total()
 		c.mu.Unlock()
-		if terr == nil {
+		if terr == nil && (news || err != nil) {
 			emit([]sensors.Sample{total})
 		}
-		return c.wrap(err)
+		if err != nil {
+			return c.wrap(err)
+		}
 	}
+}
+
+// until counts edges until some have waited for gpiocounterWait, or the line fails.
+func (c *gpiocounter) until(ctx context.Context) error {
+	e, err := c.line.Next(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, gpiocounterWait)
+	defer cancel()
+	for ; err == nil; e, err = c.line.Next(ctx) {
+		c.count(e)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // rest counts the edges that are queued still.

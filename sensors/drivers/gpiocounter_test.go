@@ -68,14 +68,24 @@ func TestGPIOCounter(t *testing.T) {
 		b := sim.New(nil, time.Now)
 		w := watchCounter(t, attachCounter(t, b, "", nil))
 		w.sample(t, "total=0")
-		pulse(b, 3)
-		time.Sleep(30 * time.Second)
+		// Pulses do not wait for the next sample for longer than this: what was
+		// published counts after a crash.
+		pulse(b, 2)
+		time.Sleep(gpiocounterWait - time.Second)
+		pulse(b, 1)
+		if got := w.take(); got != "" {
+			t.Errorf("published early: %s", got)
+		}
+		time.Sleep(2 * time.Second)
+		w.want(t, "total=3")
+		time.Sleep(19 * time.Second)
 		w.sample(t, "total=3 rate=6.000")
 		time.Sleep(30 * time.Second)
 		w.sample(t, "total=3 rate=0.000")
 		pulse(b, 1)
-		time.Sleep(45 * time.Second)
-		w.sample(t, "total=4 rate=1.333")
+		time.Sleep(9 * time.Second)
+		w.sample(t, "total=4 rate=6.667")
+		time.Sleep(36 * time.Second) // it was told in time, there is nothing to add
 		pulse(b, 2)
 		w.cancel()
 		<-w.done
