@@ -178,6 +178,9 @@ func (h *Hub) command(b *Batch, r *Reading) error {
 	owned, err := h.cfg.Actuators.Check(r.Device, r.Channel, r.Value)
 	if err == nil && owned {
 		r.Kind = KindCommand
+		if b.Carrier != nil {
+			b.Carrier.Retain = false // a command is no state, which is what is retained of a topic
+		}
 	}
 	return err
 }

@@ -562,7 +562,7 @@ func TestCommandToAnOwnActuator(t *testing.T) {
 			b.From = access.System
 		}
 		if carrier {
-			b.Carrier = &Message{Topic: "devices/Open/actuators/" + actuator + "/value", Payload: []byte(value)}
+			b.Carrier = &Message{Topic: "devices/Open/actuators/" + actuator + "/value", Payload: []byte(value), Retain: true}
 		}
 		return f.hub.Submit(b)
 	}
@@ -577,6 +577,9 @@ func TestCommandToAnOwnActuator(t *testing.T) {
 		}
 		if len(f.sink.got) != 1 || f.sink.got[0].Readings[0].Kind != KindCommand {
 			t.Errorf("carrier %v: handed on as %+v", carrier, f.sink.got)
+		}
+		if c := f.sink.got[0].Carrier; c != nil && c.Retain {
+			t.Error("a command is retained as if it were a state")
 		}
 		if n := len(f.sink.records[0]); n > 0 != carrier {
 			t.Errorf("carrier %v: subscribers get the forms of %d records", carrier, n)

@@ -67,7 +67,8 @@ func (s *partStatus) same(old *partStatus) (all, butError bool) {
 
 // What comes and goes floods nobody: a state is published at once if the one
 // before it has stood for flapPause, and another reason for it after reasonPause.
-// Else it waits, and the newest is published then.
+// Else it waits, and the newest is published then. What an actuator has reached
+// never waits.
 const (
 	flapPause   = 2 * time.Second
 	reasonPause = time.Minute
@@ -101,7 +102,7 @@ func (p *part) due(now time.Time, all bool) bool {
 	case same:
 		p.news = nil
 		return false
-	case all, p.said.State == "", p.said.State == sensors.Waiting.String():
+	case all, p.said.State == "", p.said.State == sensors.Waiting.String(), string(p.news.Value) != string(p.said.Value):
 		return true
 	case butError:
 		return age >= reasonPause

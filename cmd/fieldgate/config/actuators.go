@@ -41,6 +41,9 @@ func (c *Config) actuator(t *table, taken *claims) {
 	before := len(t.r.mistakes)
 	t.get("initial").setting(driver, &it.Initial)
 	t.get("on_stop").setting(driver, &it.OnStop)
+	if it.MaxOn > 0 && it.OnStop.Level > 0 && !it.OnStop.Keep {
+		t.get("on_stop").warn("leaves it on when the gateway ends, and then nobody keeps max_on", "on_stop: off")
+	}
 	it.Options, _ = t.options(driver.Name, driver.Options, driver.Parse)
 	taken.pins(t, driver.Options, it.Options, "actuator")
 	if driver.Claims != nil {

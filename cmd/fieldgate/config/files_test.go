@@ -131,6 +131,7 @@ func TestWarnings(t *testing.T) {
 		{"access: {users: [{name: ann, " + hash + "}]}", "f.yaml:1: holds passwords or keys and can be read by every user of this machine; chmod o-rwx f.yaml", 0o644},
 		{"access: {users: [{name: ann, " + hash + "}]}", "", 0o640},
 		{"id: gw", "", 0o644},
+		{"devices: [{id: D}]\nactuators: [{driver: gpio-out, pin: GPIO1, device: D, actuator: a, max_on: 2s, on_stop: on}]", "f.yaml:2:89: actuators[0].on_stop: leaves it on when the gateway ends, and then nobody keeps max_on; on_stop: off", 0o600},
 		{"access: {users: [{name: ann}]}", "f.yaml:1:18: access.users[0].password_hash: missing, so that nobody can log in as this user; `fieldgate user hash` makes one", 0o600},
 		{"access: {anonymous: true}\nlisten: {http: '[::1]:0', mqtt: 'localhost:1883'}", "", 0o600},
 		{"access: {anonymous: true}\nlisten: {http: '[::]:0'}", "f.yaml:1:21: access.anonymous: anybody who can reach [::]:0 may connect without a name; set it to false, or listen on 127.0.0.1", 0o600},
