@@ -54,9 +54,9 @@ func (c sensorsCmd) Run(env environment) error {
 
 func takes(d *sensors.OutputDriver) string {
 	if d.Percent {
-		return "0 to 100, on, off, true, false"
+		return `0 to 100, true, false, "on", "off"`
 	}
-	return "true, false, on, off, 1, 0"
+	return `true, false, 1, 0, "on", "off"`
 }
 
 // describe writes what the configuration can say of a driver.

@@ -113,7 +113,11 @@ func (d *doctor) port(listen string, tables map[string][]socket) {
 		case pid == "":
 			d.find(Fault, what, fmt.Sprintf("sudo ss -lnp%c 'sport = :%s'", network[0], portText), "%s is taken, by a program that does not show to this user", s.Local)
 		default:
-			d.find(Fault, what, "sudo systemctl disable --now "+d.root.unitOf(pid, name), "%s is taken by %s (process %s): end that, or give the gateway another port", s.Local, name, pid)
+			fix := "sudo kill " + pid
+			if unit := d.root.unitOf(pid); unit != "" {
+				fix = "sudo systemctl disable --now " + unit
+			}
+			d.find(Fault, what, fix, "%s is taken by %s (process %s): end that, or give the gateway another port", s.Local, name, pid)
 		}
 		return
 	}
@@ -148,12 +152,12 @@ func (t tree) ownerOf(inode string) (pid, name string) {
 }
 
 // unitOf is the systemd unit that a process belongs to, from its control group;
-// name if it has none.
-func (t tree) unitOf(pid, name string) string {
+// "" if it has none.
+func (t tree) unitOf(pid string) string {
 	for line := range strings.Lines(t.text("/proc/" + pid + "/cgroup")) {
 		if unit := path.Base(strings.TrimSpace(line)); strings.HasSuffix(unit, ".service") {
 			return unit
 		}
 	}
-	return name
+	return ""
 }

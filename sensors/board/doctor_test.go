@@ -162,11 +162,15 @@ func TestDiagnosePorts(t *testing.T) {
 		"/proc/322/fd/7":   "-> socket:[22222]",
 		"/proc/322/fd/8":   "-> /dev/null",
 		"/proc/self/fd/1":  "-> socket:[66666]",
+		"/proc/323/comm":   "python3\n",
+		"/proc/323/cgroup": "0::/user.slice/user-1000.slice/session-3.scope\n",
+		"/proc/323/fd/4":   "-> socket:[55555]",
 	}
 	got := diagnose(t, tree, DoctorOptions{Listen: []string{
 		"127.0.0.1:1883", "localhost:8080", "127.0.0.1:8081", ":8888", "0.0.0.0:8889", "udp:0.0.0.0:1700", "tcp://:1700", ":80", ":0", "?",
 	}})
 	expect(t, got, Fault, "tcp port 1883", "0.0.0.0:1883 is taken by mosquitto (process 321)", "sudo systemctl disable --now mosquitto.service")
+	expect(t, diagnose(t, tree, DoctorOptions{Listen: []string{"[::1]:8889"}}), Fault, "tcp port 8889", "taken by python3 (process 323)", "sudo kill 323")
 	expect(t, got, OK, "tcp port 8080", "the gateway that runs has it (process 322)", "")
 	expect(t, got, OK, "tcp port 8081", "free", "")
 	expect(t, got, Fault, "tcp port 8888", "[::]:8888 is taken, by a program that does not show", "sudo ss -lnpt 'sport = :8888'")

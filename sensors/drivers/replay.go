@@ -115,7 +115,13 @@ func parseOffset(s string) (time.Duration, error) {
 // replayValue takes text as JSON if it is a value that can be recorded, else as
 // a string.
 func replayValue(text string) (json.RawMessage, error) {
-	if text != "" && gateway.CheckValue([]byte(text)) == nil {
+	if f, err := strconv.ParseFloat(text, 64); errors.Is(err, strconv.ErrRange) || err == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		return nil, fmt.Errorf("%.40q is no number that a sensor can give", text)
+	}
+	if text == "" {
+		return nil, errors.New("no value")
+	}
+	if gateway.CheckValue([]byte(text)) == nil {
 		return json.RawMessage(text), nil
 	}
 	if !utf8.ValidString(text) {

@@ -53,6 +53,10 @@ func TestParseReplayRefuses(t *testing.T) {
 		"0,1\nNaN,2\n":              `line 2: "NaN" is no offset`,
 		"0,\"" + string(rune(0xff)): `extraneous or missing`,
 		"0,\xff\n":                  "line 1: value is not UTF-8",
+		"0,1\n1,nan\n":              `line 2: "nan" is no number`,
+		"0,1\n1,-Inf\n":             `line 2: "-Inf" is no number`,
+		"0,1\n1,1e999\n":            `line 2: "1e999" is no number`,
+		"0,1\n1,\n":                 "line 2: no value",
 	} {
 		if rows, err := ParseReplay(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v; want %q", text, rows, err, want)

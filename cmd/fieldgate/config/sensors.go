@@ -264,7 +264,7 @@ func newClaims() *claims {
 // take notes a claim, and reports the one that it collides with.
 func (c *claims) take(at value, key string, n claim) {
 	for _, old := range c.parts[key] {
-		if n.family != "" && n.family == old.family && n.part != old.part {
+		if n.family != "" && n.family == old.family && n.part != old.part && n.part != "" && old.part != "" {
 			continue
 		}
 		of := ""
