@@ -72,11 +72,20 @@ sensors: [{driver: gpio-in, pin: "sim:20", device: Box, sensor: contact, every: 
 			return 0
 		}
 	}
-	for _, s := range g.sensors.Status() { // its first reading comes from the start, not from an edge
-		for s.Last.IsZero() {
-			time.Sleep(time.Millisecond)
-			s = g.sensors.Status()[0]
+	// The first reading comes from the start, not from an edge.
+	open := make(chan struct{}, 16)
+	token = client.Subscribe("devices/Box/sensors/contact/status", 0, func(_ mqtt.Client, m mqtt.Message) {
+		if strings.Contains(string(m.Payload()), `"state":"ok"`) {
+			open <- struct{}{}
 		}
+	})
+	if !token.WaitTimeout(patience) || token.Error() != nil {
+		b.Fatal(token.Error())
+	}
+	select {
+	case <-open:
+	case <-time.After(patience):
+		b.Fatal("the line is not open")
 	}
 	edge()
 	for len(arrived) > 0 {
