@@ -1,19 +1,8 @@
-// Package sensors reads what is attached to the board: it says what a sensor
-// is, keeps the registry of drivers, and polls.
+// Package sensors reads what is attached to the board and switches its outputs:
+// it says what a driver is and what it reaches hardware by (Driver, OutputDriver,
+// Board), keeps the registry of drivers, polls (Poller) and switches (Outputs).
 //
-// A new chip is one new file in the package drivers that registers itself:
-//
-//	func init() {
-//		sensors.Register(sensors.Driver{
-//			Name:     "tmp102",
-//			Doc:      "Texas Instruments TMP102: temperature -40 to 125 °C, ±0.5 °C; I2C",
-//			Bus:      sensors.I2C,
-//			Options:  []sensors.Option{addressOption(0x48, 0x48, 0x4b)},
-//			Channels: func(sensors.Options) []sensors.Channel { return []sensors.Channel{{Suffix: "temperature", Unit: "DegreeCelsius"}} },
-//			Open:     openTMP102,
-//		})
-//	}
-//
-// The configuration, its checks, the help texts and the polling follow from
-// that; nothing else is edited.
+// A new chip is one new file in the package drivers, whose documentation shows
+// one. The configuration, its checks, the help texts and the polling follow from
+// what it declares.
 package sensors
