@@ -228,3 +228,25 @@ func TestLast(t *testing.T) {
 		}
 	})
 }
+
+// TestEventsDoNotWaitForTheirTurn: what has news by itself is opened at once, and
+// then read on its place of the grid like the others.
+func TestEventsDoNotWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Registry
+		r.Register((&scripted{sample: one}).driver("polled"))
+		events := (&scripted{sample: one}).driver("events")
+		events.Events = true
+		r.Register(events)
+		h := newHub()
+		if _, err := poll(t, Config{Registry: &r, Hub: h, Items: []Item{
+			{Driver: "polled", Device: "D", Sensor: "p", Every: 10 * time.Second},
+			{Driver: "events", Device: "D", Sensor: "e", Every: 10 * time.Second},
+		}}, 16*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if want := seconds(0, 5, 15); !reflect.DeepEqual(h.times["D/e"], want) {
+			t.Errorf("read at %v, want %v", h.times["D/e"], want)
+		}
+	})
+}

@@ -95,7 +95,9 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 	}
 	g.hub.AddSink(g.api)
 	g.hub.AddSink(g.broker)
-	g.hub.AddSink(g.outputs)
+	if len(cfg.Actuators) > 0 { // each message would pass by them in vain
+		g.hub.AddSink(g.outputs)
+	}
 	for i := range cfg.Uplinks {
 		u, err := g.newUplink(&cfg.Uplinks[i])
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -106,7 +107,7 @@ func TestAttachedChips(t *testing.T) {
 	if page := get(t, g, "/"); !strings.Contains(page, "i2c:999 is not there") || strings.Contains(page, "inside") {
 		t.Errorf("the page: %s", page)
 	}
-	var st status2
+	var st struct{ Sensors, Actuators hardwareStatus }
 	if err := json.Unmarshal([]byte(get(t, g, "/status")), &st); err != nil || st.Sensors.Failing != 3 || st.Sensors.OK < 3 || st.Actuators.OK != 2 {
 		t.Errorf("/status: %+v, %v", st, err)
 	}
@@ -120,10 +121,6 @@ func TestAttachedChips(t *testing.T) {
 	if m := s3.message(); strings.Contains(m, "forged") {
 		t.Errorf("a client's word is retained: %s", m)
 	}
-}
-
-type status2 struct {
-	Sensors, Actuators hardwareStatus
 }
 
 // TestRelay: a command in any form, from anywhere, switches; the state that was
@@ -390,5 +387,58 @@ func TestReadOnce(t *testing.T) {
 		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errOut, c.err) || c.err == "" && errOut != "" {
 			t.Errorf("read %s: %d\n%s%s", c.args, code, out, errOut)
 		}
+	}
+}
+
+// TestNobodyReadsTheLog: whoever read standard error goes away, as journald does
+// when it is restarted; the gateway goes on without.
+func TestNobodyReadsTheLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "fieldgate.yaml")
+	yaml := strings.ReplaceAll(hardwareConfig(""), "DATA", t.TempDir())
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(fieldgate(t), "run", "--config", file)
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	_ = w.Close()
+	var mqtt, http string
+	for lines := bufio.NewScanner(r); mqtt == "" && lines.Scan(); {
+		for _, m := range readyField.FindAllStringSubmatch(lines.Text(), -1) {
+			switch m[1] {
+			case "mqtt":
+				mqtt = m[2]
+			case "http":
+				http = m[2]
+			}
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gatewayProcess{mqtt: mqtt, http: http}
+	for _, bad := range []string{"devices/Box/nothing", "devices/Box/actuators/relay/value", "devices/None/sensors/x/value"} {
+		publish(t, g.mqtt, "-q", "1", "-t", bad, "-m", "not JSON") // each refusal is logged
+	}
+	get(t, g, "/healthz")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-exited:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("it does not end")
 	}
 }

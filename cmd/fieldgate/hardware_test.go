@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,5 +186,31 @@ func TestBoardCommandsSayWhatIsWrong(t *testing.T) {
 		if code := execute(env, args); code != exitError || !strings.Contains(errOut.String(), "no space left") {
 			t.Errorf("%v, to a full device: %d %s", args, code, errOut.String())
 		}
+	}
+}
+
+// TestAPartThatPanics ends the gateway in order: the others, the outputs among
+// them, are told to stop and are waited for.
+func TestAPartThatPanics(t *testing.T) {
+	s := &stages{log: slog.New(slog.DiscardHandler)}
+	st := s.stage("sources")
+	stopped := false
+	st.start("outputs", func(ctx context.Context) error {
+		<-ctx.Done()
+		stopped = true
+		return nil
+	})
+	st.start("faulty", func(context.Context) error { panic("out of range") })
+	select {
+	case err := <-s.failed:
+		if !strings.Contains(err.Error(), "faulty: panic: out of range") {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("nobody hears of the panic")
+	}
+	s.stop()
+	if !stopped {
+		t.Error("the outputs were not stopped")
 	}
 }
