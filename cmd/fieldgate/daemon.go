@@ -19,6 +19,8 @@ import (
 	"fieldgate/gateway/feeds"
 	"fieldgate/gateway/store"
 	"fieldgate/gateway/web"
+	"fieldgate/radio"
+	"fieldgate/radio/semtech"
 	"fieldgate/sensors"
 	"fieldgate/uplink"
 )
@@ -43,6 +45,9 @@ type gatewayd struct {
 	sensors  *sensors.Poller
 	outputs  *sensors.Outputs
 	parts    *partStates
+	lora     *loraPart // nil without radios
+	semtech  []*semtech.Server
+	airtime  *radio.Ledger
 
 	session   uint64
 	started   time.Duration // monotonic
@@ -81,7 +86,7 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 		return g, err
 	}
 	g.hub = gateway.NewHub(gateway.HubConfig{
-		Registry: g.registry, Log: g.records, Clock: clock, Forms: forms{}, Forward: forwarder{g}, Actuators: g.outputs,
+		Registry: g.registry, Log: g.records, Clock: clock, Forms: forms{}, Forward: rules{g}, Actuators: switches{g},
 		Logger: log.With("part", "hub"), AcknowledgeWithoutDisk: cfg.Store.Acknowledge,
 	})
 	if err := g.hub.Restore(g.records.Backward, g.records.History); err != nil {
@@ -97,6 +102,12 @@ func newGateway(cfg *config.Config, log *slog.Logger, clock gateway.Clock) (g *g
 	g.hub.AddSink(g.broker)
 	if len(cfg.Actuators) > 0 { // each message would pass by them in vain
 		g.hub.AddSink(g.outputs)
+	}
+	if err := g.openLoRa(); err != nil {
+		return g, err
+	}
+	if g.lora != nil {
+		g.hub.AddSink(g.lora)
 	}
 	for i := range cfg.Uplinks {
 		u, err := g.newUplink(&cfg.Uplinks[i])
@@ -190,7 +201,12 @@ func (g *gatewayd) openBroker() (err error) {
 }
 
 func (g *gatewayd) webConfig() web.Config {
+	var radios web.Radio
+	if g.lora != nil {
+		radios = g.lora
+	}
 	return web.Config{
+		Radio:     radios,
 		GatewayID: g.cfg.ID, Hub: g.hub, Registry: g.registry, MQTT: g.broker.WebSocket(),
 		Health: g.problems, Status: func() any { return g.online() }, Metrics: g.metrics(),
 		Logger: g.log.With("part", "web"), Admin: admin{g}, History: history{g},
@@ -206,11 +222,11 @@ func (g *gatewayd) uplinkNames() []string {
 	return names
 }
 
-// forwarder asks the uplinks' rules about a message.
-type forwarder struct{ g *gatewayd }
+// rules asks the uplinks' rules about a message.
+type rules struct{ g *gatewayd }
 
 // Forward implements gateway.Forwarder.
-func (f forwarder) Forward(m *gateway.Message, origin string) (names []string) {
+func (f rules) Forward(m *gateway.Message, origin string) (names []string) {
 	for _, u := range f.g.uplinks {
 		if u.Wants(m.Topic, origin) {
 			names = append(names, u.Name())
@@ -251,6 +267,14 @@ func (g *gatewayd) listen() (addresses []string, err error) {
 		}
 		add("http", at.String())
 	}
+	for _, r := range g.semtech {
+		if err := r.Listen(); err != nil {
+			// The radio tries again; a forwarder that is not heard is no reason to stop.
+			g.log.Error("packet forwarders cannot be heard", "error", err)
+			continue
+		}
+		add("semtech", r.Addr().String())
+	}
 	if err := g.web.ListenUnix(filepath.Join(g.cfg.Data, socketFile)); err != nil {
 		g.log.Warn("the command line cannot reach this gateway", "error", err)
 	}
@@ -282,6 +306,9 @@ func (g *gatewayd) run(ctx context.Context, ready func(addresses []string)) erro
 	}
 	sources.start("sensors", g.sensors.Run)
 	sources.start("actuators", g.outputs.Run)
+	if g.lora != nil {
+		sources.start("lora", g.lora.run)
+	}
 	sources.start("housekeeping", g.keepHouse)
 	sources.start("watchdog", func(ctx context.Context) error {
 		return feedWatchdog(ctx, g.log, g.probe)
@@ -345,6 +372,9 @@ func (g *gatewayd) closeFiles() error {
 	var errs []error
 	if g.records != nil {
 		errs = append(errs, g.records.Close())
+	}
+	if g.airtime != nil {
+		errs = append(errs, g.airtime.Close())
 	}
 	for _, f := range g.state {
 		errs = append(errs, f.close())

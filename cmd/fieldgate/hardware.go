@@ -263,6 +263,7 @@ func (g *gatewayd) failing() map[string]string {
 // cloudHardware is what the uplinks are told of sensors and actuators.
 type cloudHardware struct {
 	attached, actuators *hardwareStatus
+	radios              *hardwareStatus
 	failing             map[string]string // up to mostFailing of them
 }
 
@@ -281,10 +282,13 @@ func (g *gatewayd) forCloud() cloudHardware {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	starting := func(h *hardwareStatus) bool { return h != nil && h.Waiting > 0 }
-	if at := time.Now(); p.toldAt.IsZero() || at.Sub(p.toldAt) >= cloudPause || starting(p.told.attached) || starting(p.told.actuators) {
+	if at := time.Now(); p.toldAt.IsZero() || at.Sub(p.toldAt) >= cloudPause || starting(p.told.attached) || starting(p.told.actuators) || starting(p.told.radios) {
 		now := cloudHardware{failing: map[string]string{}}
 		now.attached, now.actuators = g.hardware()
 		all := g.failing()
+		var failing map[string]string
+		now.radios, failing = g.loraHealth()
+		maps.Copy(all, failing)
 		for _, what := range slices.Sorted(maps.Keys(all)) {
 			if len(now.failing) < mostFailing {
 				now.failing[what] = shorten(all[what], briefError)

@@ -225,9 +225,10 @@ type gatewayProcess struct {
 	*process
 	file              string // its configuration
 	mqtt, mqtts, http string // host:port
+	semtech           string
 }
 
-var readyField = regexp.MustCompile(`\b(mqtts?|http)=(\S+)`)
+var readyField = regexp.MustCompile(`\b(mqtts?|http|semtech)=(\S+)`)
 
 // startGateway runs the binary with configuration yaml in which DATA stands for
 // the folder data, and waits until it is ready.
@@ -262,6 +263,8 @@ func (g *gatewayProcess) awaitReady() {
 			g.mqtts = m[2]
 		case "http":
 			g.http = m[2]
+		case "semtech":
+			g.semtech = m[2]
 		}
 	}
 }

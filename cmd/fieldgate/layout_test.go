@@ -46,6 +46,9 @@ var homes = map[string][]string{
 	"periph.io/":              {"sensors", "radio"},
 	"github.com/warthog618/":  {"sensors"},
 	"go.yaml.in/":             {"cmd"},
+	"github.com/dop251/":      {"radio"},
+	"github.com/dlclark/":     {"radio"},
+	"github.com/fxamacker/":   {"radio"},
 	"github.com/alecthomas/":  {"cmd"},
 }
 

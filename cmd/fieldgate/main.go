@@ -39,6 +39,7 @@ type cli struct {
 	Scan    scanCmd    `cmd:"" help:"Say what is attached to this machine, with lines for the configuration."`
 	Sensors sensorsCmd `cmd:"" help:"List the drivers of sensors and actuators with their options."`
 	Read    readCmd    `cmd:"" passthrough:"" help:"Read one sensor once: --driver DRIVER and its keys."`
+	Radio   radioCmd   `cmd:"" help:"LoRa radios: what is found, what they hear, and sending by hand."`
 	Release releaseCmd `cmd:"" help:"Bring the outputs to their on_stop after the gateway has died."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -73,6 +73,9 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 		gauge("actuator_ok", "1 if an actuator of this gateway did what it was asked last.", truth(s.State == sensors.OK), "device", s.Device, "actuator", s.Actuator, "driver", s.Driver)
 		gauge("actuator_level_percent", "How far an actuator of this gateway is on.", float64(s.Level), "device", s.Device, "actuator", s.Actuator, "driver", s.Driver)
 	}
+	if g.lora != nil {
+		g.lora.collect(count, gauge)
+	}
 	api := g.api.Stats()
 	for class, n := range api.Requests {
 		count("api_requests", "Requests to the Xively API answered, by class of status.", n, "status", class)

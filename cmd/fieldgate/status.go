@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type status struct {
 
 	Sensors   *hardwareStatus `json:"sensors,omitempty"`   // those attached to this board
 	Actuators *hardwareStatus `json:"actuators,omitempty"` // those that this gateway switches
+	Radios    *hardwareStatus `json:"radios,omitempty"`    // chips and packet forwarders
 }
 
 type storeStatus struct {
@@ -58,6 +60,7 @@ func (g *gatewayd) online() status {
 		s.Started = &started
 	}
 	s.Sensors, s.Actuators = g.hardware()
+	s.Radios, _ = g.loraHealth()
 	for _, u := range g.uplinks {
 		st := u.State()
 		us := uplinkStatus{State: "offline", Error: st.LastError, Backlog: g.backlog(u.Name()), Dead: st.DeadLettered}
@@ -93,6 +96,9 @@ func (g *gatewayd) cloudStatus() map[string]any {
 	if h.actuators != nil {
 		out["actuators"] = h.actuators
 	}
+	if h.radios != nil {
+		out["radios"] = h.radios
+	}
 	if len(h.failing) > 0 { // whoever reads it there owns the gateway
 		out["failing"] = h.failing
 	}
@@ -118,6 +124,9 @@ func (g *gatewayd) problems() []string {
 		out = append(out, "clock: unset")
 	}
 	out = append(out, g.hardwareProblems()...)
+	if n, _ := g.loraHealth(); n != nil && n.Failing > 0 {
+		out = append(out, fmt.Sprintf("radios: %d failing, see gateways/%s/radios/+/status", n.Failing, g.cfg.ID))
+	}
 	return out
 }
 

@@ -36,6 +36,16 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc(pattern, s.administrator(h))
 	}
+	if s.cfg.Radio == nil {
+		return
+	}
+	for pattern, h := range map[string]handle{
+		"GET /admin/radios":       s.getRadios,
+		"GET /admin/radio/frames": s.getFrames,
+		"POST /admin/radio/send":  s.sendFrame,
+	} {
+		mux.HandleFunc(pattern, s.administrator(h))
+	}
 }
 
 // done answers what changed something, or failed to.

@@ -115,6 +115,7 @@ type Config struct {
 	Registry  Registry
 	History   History             // nil: .../values cannot be read
 	Admin     Admin               // nil: no /admin
+	Radio     Radio               // nil: no /admin/radios
 	MQTT      http.Handler        // at /mqtt; nil: none
 	API       API                 // at /v1 and /v2; nil: none
 	Requests  func() any          // the API's last requests, an array as JSON, at /requests; nil: none

@@ -40,6 +40,10 @@ type Config struct {
 	// sends again is new.
 	OnUplink func(*Uplink) error
 
+	// OnFrame is told of each frame that was not taken, and why; from Receive. Nil:
+	// nobody is.
+	OnFrame func(f *radio.Frame, device string, reason Reason)
+
 	Log *slog.Logger // nil: nothing is logged
 	// Backlog is how many frames may wait for OnUplink; further ones are dropped
 	// and counted. 0: 256.
@@ -105,6 +109,9 @@ func (s *Server) Receive(f *radio.Frame) {
 	if reason != Accepted {
 		s.count.refused[reason].Add(1)
 		s.cfg.Log.Debug("raw: frame not taken", "reason", reason.String(), "radio", f.Radio, "bytes", len(f.Payload))
+		if s.cfg.OnFrame != nil {
+			s.cfg.OnFrame(f, "", reason)
+		}
 	}
 	if u == nil && ack == nil {
 		return

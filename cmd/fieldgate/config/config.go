@@ -26,6 +26,7 @@ type Config struct {
 	Actuators  []sensors.OutputItem // those that this gateway switches itself
 	Radios     []Radio
 	LoRaWAN    LoRaWAN
+	LoRa       []RawDevice // those without LoRaWAN
 	Uplinks    []Uplink
 	Store      Store
 	Limits     Limits
@@ -146,28 +147,4 @@ type Limits struct {
 type Log struct {
 	Level  slog.Level
 	Format string // "text" or "json"
-}
-
-// Radio is an item of the list of radios. No driver is built in yet, so that
-// any item is a mistake; the shape is checked all the same.
-type Radio struct {
-	Driver   string
-	Listen   string   // driver semtech: UDP address
-	Gateways []string // driver semtech: the gateways' EUIs, 16 hex digits
-}
-
-// LoRaWAN are the settings of the network server.
-type LoRaWAN struct {
-	Region  string
-	Devices []LoRaDevice
-}
-
-// LoRaDevice is one LoRaWAN end device: with JoinEUI and AppKey if it joins
-// over the air, else with its session's address and keys.
-type LoRaDevice struct {
-	Device                   string
-	DevEUI, JoinEUI          string // 16 hex digits
-	AppKey, NwkSKey, AppSKey Secret // 32 hex digits
-	DevAddr                  string // 8 hex digits
-	Codec                    string
 }

@@ -69,8 +69,9 @@ func TestCommentedExamples(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if len(c.Access.Users) != 2 || len(c.Access.Keys) != 1 || len(c.Access.ACL) != 1 || len(c.Devices) != 2 ||
+	if len(c.Access.Users) != 2 || len(c.Access.Keys) != 1 || len(c.Access.ACL) != 1 || len(c.Devices) != 7 ||
 		len(c.Sensors) != 8 || len(c.Actuators) != 2 || len(c.Uplinks) != 1 || len(c.Uplinks[0].Forward) != 1 || c.Listen.MQTTS == "" ||
+		len(c.Radios) != 4 || len(c.LoRaWAN.Devices) != 3 || len(c.LoRaWAN.Forward) != 1 || len(c.LoRa) != 2 ||
 		c.ID != "gw-1" || c.Store.MaxAge == 0 || c.TLS.ClientCA == "" {
 		t.Errorf("not all of it was read: %+v\n%s", c, text)
 	}

@@ -126,7 +126,7 @@ func (r *reader) config(data []byte) *Config {
 	taken := newClaims()
 	c.sensors(t.get("sensors"), taken)
 	c.actuators(t.get("actuators"), taken)
-	c.radios(t.get("radios"), t.get("lorawan"))
+	c.radios(t.get("radios"), t.get("lorawan"), t.get("lora"), taken)
 	c.uplinks(t.get("uplink"))
 	c.store(t.get("store").table())
 	c.limits(t.get("limits").table())

@@ -15,6 +15,7 @@ import (
 
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
+	"fieldgate/radio/lorawan/frame"
 	"fieldgate/sensors"
 )
 
@@ -90,28 +91,20 @@ func TestContractExample(t *testing.T) {
 	}
 }
 
-// TestLoRaWANExample reads the contract's LoRaWAN example: its shape is right,
-// and that no driver is built in is the only mistake.
+// TestLoRaWANExample reads the contract's LoRaWAN example.
 func TestLoRaWANExample(t *testing.T) {
-	data, err := os.ReadFile("testdata/lorawan.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &reader{file: "lorawan.yaml"}
-	c := r.config(data)
-	for _, m := range r.mistakes {
-		if m.Problem != noRadio {
-			t.Error(m)
-		}
-	}
-	if len(r.mistakes) != 2 {
-		t.Errorf("%d mistakes: %v", len(r.mistakes), r.mistakes)
-	}
-	equal(t, "radios", c.Radios, []Radio{{Driver: "semtech", Listen: "127.0.0.1:1700", Gateways: []string{"aa555a0000000101"}}})
-	equal(t, "lorawan", c.LoRaWAN, LoRaWAN{Region: "EU868", Devices: []LoRaDevice{
-		{Device: "MyNode", DevEUI: "70b3d57ed0000001", JoinEUI: "0000000000000000", AppKey: "000102030405060708090a0b0c0d0e0f", Codec: "cayenne"},
-		{Device: "Other", DevAddr: "26011bda", NwkSKey: "00000000000000000000000000000001", AppSKey: "00000000000000000000000000000002", Codec: "xlpp"},
-	}})
+	c := parseFile(t, "testdata/lorawan.yaml")
+	equal(t, "radios", c.Radios, []Radio{{Name: "semtech", Driver: RadioSemtech, Listen: "127.0.0.1:1700", Gateways: []string{"aa555a0000000101"},
+		Power: 14, Part: "sx1262", Chip: "sx1276", Every: 30 * time.Second}})
+	equal(t, "region", c.LoRaWAN.Region, "EU868")
+	usual := loraDefaults(false)
+	usual.Codec.Name = "cayenne"
+	app, _ := frame.ParseKey("000102030405060708090a0b0c0d0e0f")
+	equal(t, "first device", c.LoRaWAN.Devices[0], LoRaDevice{Device: "MyNode", Joins: true, DevEUI: frame.EUI{0x70, 0xb3, 0xd5, 0x7e, 0xd0, 0, 0, 1},
+		AppKey: app, LoRaSettings: usual})
+	usual.Codec.Name = "xlpp"
+	equal(t, "second device", c.LoRaWAN.Devices[1], LoRaDevice{Device: "Other", DevAddr: 0x26011bda, NwkSKey: frame.Key{15: 1}, AppSKey: frame.Key{15: 2},
+		LoRaSettings: usual})
 }
 
 func TestEveryOtherKey(t *testing.T) {

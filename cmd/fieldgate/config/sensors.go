@@ -321,25 +321,28 @@ func (v value) faulty() bool {
 // lineNumber is a line by its number: GPIO17, or gpiochip0:17.
 var lineNumber = regexp.MustCompile(`^(?:GPIO|(gpiochip)[0-9]+:)([0-9]+)$`)
 
-// pins notes the GPIO lines among options. On most boards, but not on all,
-// gpiochip0:17 is GPIO17.
+// pins notes the GPIO lines among options.
 func (c *claims) pins(t *table, options []sensors.Option, o sensors.Options, what string) {
 	for _, opt := range options {
-		pin := o.Text(opt.Name)
-		if opt.Kind != sensors.Pin || pin == "" {
-			continue
+		if pin := o.Text(opt.Name); opt.Kind == sensors.Pin && pin != "" {
+			c.pin(t.get(opt.Name), pin, t.at.Line, what)
 		}
-		n, at := claim{line: t.at.Line, what: what}, t.get(opt.Name)
-		if at.faulty() {
-			continue
+	}
+}
+
+// pin notes a GPIO line for the item in a line of the file. On most boards, but
+// not on all, gpiochip0:17 is GPIO17.
+func (c *claims) pin(at value, pin string, line int, what string) {
+	if at.faulty() {
+		return
+	}
+	n := claim{line: line, what: what}
+	c.take(at, "the line "+pin, n)
+	if m := lineNumber.FindStringSubmatch(pin); m != nil {
+		if old, ok := c.lines[m[2]]; ok && old.part != m[1] {
+			at.warn(fmt.Sprintf("%s may be the line of the %s in line %d by another name", pin, old.what, old.line), "`fieldgate scan` shows the names of the lines")
 		}
-		c.take(at, "the line "+pin, n)
-		if m := lineNumber.FindStringSubmatch(pin); m != nil {
-			if old, ok := c.lines[m[2]]; ok && old.part != m[1] {
-				at.warn(fmt.Sprintf("%s may be the line of the %s in line %d by another name", pin, old.what, old.line), "`fieldgate scan` shows the names of the lines")
-			}
-			n.part = m[1]
-			c.lines[m[2]] = n
-		}
+		n.part = m[1]
+		c.lines[m[2]] = n
 	}
 }

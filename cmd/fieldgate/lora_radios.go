@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"fieldgate/cmd/fieldgate/config"
+	"fieldgate/radio"
+	"fieldgate/radio/semtech"
+	"fieldgate/radio/sx126x"
+	"fieldgate/radio/sx127x"
+	"fieldgate/sensors"
+)
+
+// setting is one line of what `radio info` tells of a chip.
+type setting struct{ Name, Value string }
+
+// openRadios makes the radios of a configuration; nothing is touched yet.
+// Simulated is what the fake ones are in, nil if there are none.
+func openRadios(cfg *config.Config, board sensors.Board, radios []config.Radio, log *slog.Logger) (out []radio.Radio, air *simulated, err error) {
+	for i := range radios {
+		c := &radios[i]
+		var r radio.Radio
+		log := log.With("radio", c.Name)
+		switch c.Driver {
+		case config.RadioSemtech:
+			r, err = semtech.New(semtech.Config{Listen: c.Listen, Gateways: c.Gateways, Log: log})
+		case config.RadioFake:
+			if air == nil {
+				air = newSimulated(cfg, log)
+			}
+			r, err = air.add(c)
+		default:
+			r, err = openChip(c, radioBoard{board}, log)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, r)
+	}
+	return out, air, nil
+}
+
+// openChip makes the driver of a chip.
+func openChip(c *config.Radio, board radio.Board, log *slog.Logger) (r radio.Radio, err error) {
+	if c.Driver == config.RadioSX126x {
+		return sx126x.New(sx126Config(c, board, log))
+	}
+	r, err = sx127x.New(sx127Config(c, board, log))
+	if err == nil && len(c.Enable) > 0 {
+		r = &powered{r, board, c.Enable}
+	}
+	return r, err
+}
+
+// chipPower is what the chip may put out, and what the antenna and an amplifier
+// behind the chip add, in dB.
+func chipPower(c *config.Radio) (most int8, gain float64) {
+	most = int8(c.Power) - c.Amplifier
+	if c.MaxPower != 0 {
+		most = min(most, c.MaxPower)
+	}
+	return most, c.Gain + float64(c.Amplifier)
+}
+
+func sx127Config(c *config.Radio, board radio.Board, log *slog.Logger) sx127x.Config {
+	most, gain := chipPower(c)
+	return sx127x.Config{Name: c.Name, Bus: c.Bus, ChipSelect: c.ChipSelect, Reset: c.Reset, IRQ: c.IRQ, Tuning: c.Tuning,
+		MaxPower: most, RFO: c.RFO, AntennaGain: gain, Board: board, Log: log}
+}
+
+// powered is a radio whose board wants some lines high as long as it is used.
+type powered struct {
+	radio.Radio
+	board radio.Board
+	lines []string
+}
+
+// Run implements radio.Radio.
+func (p *powered) Run(ctx context.Context, receive func(*radio.Frame)) (err error) {
+	for _, pin := range p.lines {
+		out, err := p.board.Output(pin, true)
+		if err != nil {
+			return fmt.Errorf("the line %s: %w", pin, err)
+		}
+		defer func() { err = errors.Join(err, out.Set(false), out.Close()) }()
+	}
+	return p.Radio.Run(ctx, receive)
+}
+
+func sx126Config(c *config.Radio, board radio.Board, log *slog.Logger) sx126x.Config {
+	most, gain := chipPower(c)
+	return sx126x.Config{Name: c.Name, Bus: c.Bus, ChipSelect: c.ChipSelect, Reset: c.Reset, IRQ: c.IRQ, Busy: c.Busy,
+		TXEnable: c.TXEnable, RXEnable: c.RXEnable, Enable: c.Enable, DIO2Switch: c.DIO2Switch, TCXO: c.TCXO, Model: strings.ToUpper(c.Part),
+		Tuning: c.Tuning, MaxPower: most, AntennaGain: gain, Board: board, Log: log}
+}

@@ -1,0 +1,10 @@
+// Package station is a gateway's LoRa part as a whole: radios, the network
+// server, devices without LoRaWAN, and codecs.
+//
+//	radio -> frame -> lorawan or raw -> codec -> readings -> Hub
+//	Hub -> command -> codec -> queue -> lorawan or raw -> radio
+//
+// A command takes the way of every reading first: the Hub asks Check whether it
+// can be one, records it, and hands it to Deliver, which has it on disk before it
+// is acknowledged.
+package station
