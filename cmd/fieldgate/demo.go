@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,10 @@ devices:
   - id: RiverGauge
     name: River gauge at the bridge
     visibility: public
+  - id: SoilProbe
+    name: Soil probe with a valve, in reach of the radio
+    visibility: public
+    public_write: true
 # Simulated chips, register by register, which the same drivers read as on a
 # board. Line 20 is wired to line 4, so that it sees the relay.
 sensors:
@@ -61,6 +66,18 @@ sensors:
   - {driver: gpio-in, pin: "sim:20", device: MyDevice, sensor: contact}
 actuators:
   - {driver: gpio-out, pin: "sim:4", device: MyDevice, actuator: relay, max_on: 30m}
+# A simulated SX1276, by its registers, and a LoRaWAN node in its reach.
+radios:
+  - {driver: fake, nodes: [SoilProbe], every: 20s, data_rate: SF7BW125}
+lorawan:
+  region: EU868
+  devices:
+    - device: SoilProbe
+      dev_eui: "70b3d57ed0000001"
+      join_eui: "0000000000000000"
+      app_key: %q
+      codec: cayenne
+      actuators: [{from: digital_out_3, id: valve}]
 uplink:
   - {name: cloud, url: %q}
 log: {level: %s}
@@ -87,7 +104,9 @@ func (c demoCmd) Run(env environment) error {
 		level = "info"
 	}
 	key := rand.Text() // another one each time: nobody's demo opens anybody else's
-	yaml := fmt.Sprintf(demoYAML, data, mqtt, http, key, "mqtt://"+cloud.Addr(), level)
+	var appKey [16]byte
+	_, _ = rand.Read(appKey[:]) // never fails
+	yaml := fmt.Sprintf(demoYAML, data, mqtt, http, key, hex.EncodeToString(appKey[:]), "mqtt://"+cloud.Addr(), level)
 	cfg, err := config.Parse("demo", []byte(yaml))
 	if err != nil {
 		return err
@@ -195,7 +214,7 @@ func (d *demo) greet(addresses []string, data, key string) {
 	}
 	_, port, _ := net.SplitHostPort(at["mqtt"])
 	_, cloudPort, _ := net.SplitHostPort(d.cloud.Addr())
-	d.say.line(`fieldgate demo: a gateway with simulated chips and lines, and a small cloud, in one process.
+	d.say.line(`fieldgate demo: a gateway with simulated chips, lines and a LoRa node, and a small cloud, in one process.
   local MQTT broker  %s
   web                http://%s
   cloud's broker     %s
@@ -206,13 +225,14 @@ Type in another terminal:
   publish a reading            mosquitto_pub -L "mqtt://localhost:%s/devices/MyDevice/sensors/TC1/value" -m '{"value": "3"}'
   what the cloud sees          mosquitto_sub -p %s -v -t '#'
   switch the relay             mosquitto_pub -p %s -t devices/MyDevice/actuators/relay/value -m true
+  open the valve by LoRa       mosquitto_pub -p %s -t devices/SoilProbe/actuators/valve/value -m true
   command from the cloud       mosquitto_pub -p %s -q 1 -t devices/MyDevice/actuators/relay/value -m true
   the same device as a feed    mosquitto_sub -p %s -u %s -v -t /v2/feeds/504.json
   and written as one           mosquitto_pub -p %s -u %s -t /v2/feeds/504.csv -m TC1,29
   how it is doing              curl http://%s/status
 
 Ctrl-C ends it.
-`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, port, cloudPort, port, key, port, key, at["http"])
+`, at["mqtt"], at["http"], d.cloud.Addr(), data, port, port, cloudPort, port, port, cloudPort, port, key, port, key, at["http"])
 }
 
 // play cuts the link now and then and tells what comes of it.
