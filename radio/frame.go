@@ -134,4 +134,6 @@ var (
 	ErrDown      = errors.New("the radio is down")
 	ErrNoRadio   = errors.New("there is no such radio")
 	ErrRefused   = errors.New("the radio refused it")
+	// ErrNoAnswer: whether it is sent, nobody knows.
+	ErrNoAnswer = errors.New("the radio does not say whether it sends it")
 )

@@ -97,6 +97,9 @@ func advise(now adr, snr, need, loss float32, most limits) adr {
 // was (1 to 3), from the same document.
 var repetitions = [4][3]uint8{{1, 1, 2}, {1, 2, 3}, {2, 3, 3}, {3, 3, 3}}
 
+// missing is the loss from which on a device is told its channels once more.
+const missing = 0.5
+
 // linkADR is the block of LinkADRReq that a device needs; nil: none.
 func (s *Server) linkADR(d *device, n *session, w *window) []frame.Command {
 	p, l := d.plan, &n.link
@@ -104,12 +107,16 @@ func (s *Server) linkADR(d *device, n *session, w *window) []frame.Command {
 	if l.dr == unset {
 		now.dr = uint8(w.dr)
 	}
+	slow := false // it has said yes, and may do so from the next uplink on only
+	if a := &n.asks; a.promised > 0 {
+		slow, now.dr = a.promised != l.dr+1, a.promised-1
+	}
 	next := now
 	switch {
 	case p.single && !n.asks.ownRate:
 		next.dr = p.singleDR
 	case p.single:
-	case d.cfg.ADR && w.adr && d.history.full() && w.best.LoRa():
+	case d.cfg.ADR && w.adr && !slow && n.asks.broken < maxRefused && d.history.full() && w.best.LoRa():
 		limited, _ := p.dwell(l)
 		lowest, highest := p.region.ADRDataRates(limited)
 		most := limits{uint8(highest), uint8(p.region.MaxTXPower())}
@@ -125,7 +132,12 @@ func (s *Server) linkADR(d *device, n *session, w *window) []frame.Command {
 	}
 	mask := p.wanted(l)
 	if next == now && mask == l.mask {
-		return nil
+		// A device that backs off or starts anew turns channels on again that nobody
+		// hears: most of its uplinks are missing then.
+		if mask == p.defined(l) || !d.history.full() || d.history.loss() <= missing {
+			return nil
+		}
+		d.history = history{}
 	}
 	masks, err := p.region.Masks(mask)
 	if err != nil {

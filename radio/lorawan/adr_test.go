@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"fieldgate/radio/lorawan/node"
+	"fieldgate/radio/lorawan/region"
 )
 
 func TestAdvise(t *testing.T) {
@@ -119,6 +120,35 @@ func TestADR(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		r.stop()
+	})
+	bubble(t, "the best copy counts", func(t *testing.T) {
+		r := newRig(t, nil, device())
+		defer r.stop()
+		n := add(r, true)
+		r.snr = -18
+		for range historyLen {
+			u, err := n.Uplink(1, nil, false)
+			r.send(u, err)
+			r.server.Receive(r.heardAs(u, "r2", -80, 2))
+			r.windows()
+		}
+		if st := n.State(); st.DataRate != 4 {
+			t.Errorf("DR%d", st.DataRate)
+		}
+	})
+	bubble(t, "what a device does by itself", func(t *testing.T) {
+		r := newRig(t, nil, device())
+		defer r.stop()
+		s := r.server.sessions[devAddr1]
+		s.link.dr, s.link.power, s.link.mask = 5, 4, region.SetOf(0)
+		s.observe(5, 868100000)
+		if s.link.power != 4 || s.link.mask != region.SetOf(0) {
+			t.Errorf("%+v", s.link)
+		}
+		s.observe(4, 868300000) // slower, with all power, on a channel that was off
+		if s.link.dr != 4 || s.link.power != 0 || s.link.mask != region.SetOf(0, 1) {
+			t.Errorf("%+v", s.link)
+		}
 	})
 	bubble(t, "a data rate that the device refuses is not asked for again", func(t *testing.T) {
 		r := newRig(t, nil, device())

@@ -42,11 +42,21 @@ type Config struct {
 
 	// OnUplink gets what devices send, from one goroutine and in order for each
 	// device. A confirmed uplink is acknowledged only after OnUplink has returned
-	// for it: what it is to vouch for must be done by then.
+	// for it: what it is to vouch for must be done by then, or Unkept be set, or Later
+	// be called. There are RX1Delay less Lead for it, or 1 s more if the acknowledgement
+	// goes by RX2.
 	OnUplink func(*Uplink)
 	// OnDownlink gets the states of what Enqueue took, from the same goroutine. A
 	// last state may come twice if the process is killed.
 	OnDownlink func(DownlinkState)
+	// OnFrame is told once of each frame that Receive had room for, whatever became
+	// of it, from one goroutine, before OnUplink gets what it carried. Device is whose
+	// it is, as far as that is sure (an address alone says little, a DevEUI is taken at
+	// its word); kind is what the frame's first byte says; refused is why it was not
+	// taken, as Reason has it, "copy" for one of a frame that another radio or channel
+	// has heard too, and "" for what was taken and for what a device has sent again. It
+	// must not block. Nil: nobody is told.
+	OnFrame func(f *radio.Frame, device string, kind frame.Kind, refused string)
 
 	Log   *slog.Logger  // nil: nothing is logged
 	Rand  io.Reader     // nil: crypto/rand
@@ -55,7 +65,8 @@ type Config struct {
 	// Lead is how long before RX1 a downlink is decided on, which leaves time for
 	// the write and for the way to the radio. 0: 500 ms.
 	Lead time.Duration
-	// Gather is how long an uplink waits for others to share its write with. 0: 2 ms.
+	// Gather is how far writes for uplinks are apart at least, so that many of them
+	// share one. One that comes alone does not wait. 0: 4 ms.
 	Gather time.Duration
 	// Backlog is how many frames, and how many uplinks for OnUplink, may wait;
 	// further ones are dropped and counted. 0: 4096.
@@ -101,6 +112,11 @@ type Device struct {
 	// CounterReset lets an ABP device begin at 0 again. Whoever recorded its frames
 	// can then play them back. Downlink counters go on as they were.
 	CounterReset bool
+	// NonceReset lets an OTAA device use its DevNonces again, as one must that loses
+	// them with its power. Whoever recorded its join requests can then play them back:
+	// that gives no access, but costs airtime, and a device that has just joined may
+	// have to do so again.
+	NonceReset bool
 	// Preset is what an ABP device was programmed with. Nil: the region's defaults.
 	Preset *Settings
 
@@ -168,12 +184,28 @@ type Uplink struct {
 	// Again says that the process was killed before it was known whether OnUplink
 	// had got it.
 	Again bool
+	// Unkept is for OnUplink to set if it cannot vouch for a confirmed uplink, which
+	// is not acknowledged then.
+	Unkept bool
+
+	later func() func(kept bool)
+}
+
+// Later is for OnUplink to say that it returns before it knows whether it can vouch
+// for the uplink, so that others need not wait. What it gives is to be called once,
+// from any goroutine, as soon as that is known; until then a confirmed uplink is not
+// acknowledged, and one whose process is killed is handed on again.
+func (u *Uplink) Later() (settled func(kept bool)) {
+	if u.later == nil { // not of a server
+		return func(bool) {}
+	}
+	return u.later()
 }
 
 // Defaults and bounds.
 const (
 	defaultLead      = 500 * time.Millisecond
-	defaultGather    = 2 * time.Millisecond
+	defaultGather    = 4 * time.Millisecond
 	defaultBacklog   = 4096
 	defaultADRMargin = 10
 	defaultStatus    = 24 * time.Hour

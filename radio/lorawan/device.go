@@ -27,18 +27,21 @@ type device struct {
 
 	dirty       dirty
 	flights     uint8 // downlinks that are on their way to a radio
-	undelivered uint16
+	failures    uint8 // downlinks of class C, in a row, that no radio took
+	undelivered uint32
+	unkept      bool // the application does not vouch for the last uplink
 	joining     bool // it may have taken the keys of next already
 	broken      bool // its record is damaged: what it used up is not known
 
 	heap int           // position in Server.due, -1: not in it
 	due  time.Duration // when something is to be done
 
-	lastAt     time.Duration // of its last frame
-	quietUntil time.Duration // class C: no downlink before, because of the windows
-	retryAt    time.Duration // class C: no downlink before, because the last one failed
-	askStatus  time.Duration // no DevStatusReq before
-	repeats    uint8         // retransmissions of the last frame
+	lastAt     time.Duration   // of its last frame
+	quietUntil time.Duration   // class C: no downlink before, because of the windows
+	retryAt    time.Duration   // class C: no downlink before, because the last one failed
+	askStatus  time.Duration   // no DevStatusReq before
+	said       [remarks]uint32 // when it was said last, s; see say
+	repeats    uint8           // retransmissions of the last frame
 
 	seen    int64 // s since 1970, of its last uplink; 0: never
 	asked   int64 // s since 1970, of its last DevStatusAns; 0: never

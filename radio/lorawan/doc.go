@@ -11,7 +11,10 @@
 //   - Nothing is handed on before what it uses up is on disk: an uplink goes to
 //     the application when its counter is, a downlink or a join accept to the
 //     radio when its counter or its nonces are. Killed between any two steps, the
-//     server takes no frame twice and uses no counter twice.
+//     server takes no frame twice and uses no counter twice. While the disk refuses
+//     (full, read-only, gone) uplinks are handed on all the same, and nothing is
+//     sent; a frame is then taken twice only if the process ends before the disk is
+//     back.
 //   - Many frames share one write of the table: what comes in while a write is
 //     going on goes with the next.
 //   - A frame that is not from a known device, with the right key and a new

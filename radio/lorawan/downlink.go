@@ -33,6 +33,17 @@ type attempt struct {
 	now     bool
 }
 
+// latest is when its last window opens.
+func (o *outgoing) latest() time.Time {
+	var at time.Time
+	for _, a := range o.tries {
+		if a.at.After(at) {
+			at = a.at
+		}
+	}
+	return at
+}
+
 // decide makes the downlink of a window, if there is anything to say.
 func (s *Server) decide(d *device, w *window) {
 	if w.session == nil {
@@ -45,24 +56,35 @@ func (s *Server) decide(d *device, w *window) {
 		return
 	}
 	ack := w.ack
-	if ack && d.undelivered > 0 { // nobody vouches for it yet; the device will ask again
-		ack = false
+	if ack && (d.undelivered > 0 || d.unkept) { // nobody vouches for it
+		if !d.unkept && !w.late { // yet: there is RX2 still
+			w.late, w.decide = true, w.decide+rx2Later
+			d.window = w
+			return
+		}
+		ack = false // the device will ask again
 		s.count.unacknowledged.Add(1)
 	}
 	rx1, rx2 := d.plan.rx1(&n.link, w.best.Frequency, w.dr), d.plan.rx2(&n.link)
+	if w.late {
+		rx1 = slot{}
+	}
 	answers := s.answers(w)
-	requests := s.requests(d, n, w)
 	it := d.pick(max(rx1.size, rx2.size))
+	if w.repeat && it != nil && !it.confirmed { // whoever plays an uplink back must not have it sent to nobody
+		it = nil
+	}
+	requests := s.requests(d, n, w, !ack && !w.answer && len(answers) == 0 && it == nil)
 	if !ack && !w.answer && len(answers) == 0 && len(requests) == 0 && it == nil {
 		return
 	}
 	data := frame.Data{Kind: frame.UnconfirmedDown, DevAddr: n.addr, ADR: d.cfg.ADR && !d.plan.single, ACK: ack, FPort: frame.NoFPort}
 	room := frame.MaxFOpts
 	size := rx1.size
+	if size == 0 || it != nil && size < len(it.payload) {
+		size = rx2.size
+	}
 	if it != nil {
-		if size < len(it.payload) {
-			size = rx2.size
-		}
 		room = min(room, size-len(it.payload))
 		data.FPort, data.Payload = int(it.port), it.payload
 		if it.confirmed {
@@ -78,10 +100,13 @@ func (s *Server) decide(d *device, w *window) {
 	} else {
 		data.FOpts = commands
 	}
-	data.Pending = left || d.more(it)
+	data.Pending = left || d.more(it, max(rx1.size, rx2.size))
 	o := s.build(d, n, &data, it)
 	if o == nil {
 		return
+	}
+	if it != nil {
+		it.answered = ack
 	}
 	o.commands = n.await(sent)
 	o.tries = w.attempts(rx1, rx2, len(data.FOpts)+len(data.Payload))
@@ -143,7 +168,7 @@ func (s *Server) sendNow(d *device, now time.Duration) {
 		return
 	}
 	data := frame.Data{Kind: frame.UnconfirmedDown, DevAddr: n.addr, ADR: d.cfg.ADR && !d.plan.single, FPort: int(it.port), Payload: it.payload,
-		Pending: d.more(it)}
+		Pending: d.more(it, sl.size)}
 	if it.confirmed {
 		data.Kind = frame.ConfirmedDown
 	}

@@ -137,7 +137,7 @@ func TestRecords(t *testing.T) {
 		}
 		got, f := r.uplinks[0], r.uplinks[0].Frame
 		if got.Device != "abp" || got.FCnt != 7 || got.FPort != 3 || !got.Confirmed || !got.Again || got.DataRate != 2 || string(got.Payload) != "z" ||
-			!got.Received.Equal(u.Received) || f.RSSI != -99.5 || f.SNR != -3.25 || f.Radio != "r9" || f.Modulation != u.Frame.Modulation ||
+			!got.Received.Equal(u.Received) || !f.Heard.Equal(u.Received) || f.RSSI != -99.5 || f.SNR != -3.25 || f.Radio != "r9" || f.Modulation != u.Frame.Modulation ||
 			f.FrequencyError != -12 || f.Counter != 77 || f.Frequency != 868100000 || !bytes.Equal(f.Payload, u.Frame.Payload) {
 			t.Errorf("%+v %+v", got, f)
 		}

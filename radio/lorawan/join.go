@@ -13,40 +13,39 @@ import (
 )
 
 // join takes a join request.
-func (s *Server) join(h heard) {
+func (s *Server) join(h heard) outcome {
 	j, err := frame.ParseJoin(h.Payload)
 	if err != nil {
-		s.refuse(Malformed, h.Frame, "error", err)
-		return
+		return s.refuse(Malformed, h.Frame, "", "error", err)
 	}
 	d := s.byEUI[j.DevEUI]
 	switch {
 	case d == nil:
-		s.refuse(UnknownDevice, h.Frame, "dev_eui", j.DevEUI, "join_eui", j.JoinEUI)
-		return
+		return s.refuse(UnknownDevice, h.Frame, "", "dev_eui", j.DevEUI, "join_eui", j.JoinEUI)
 	case d.cfg.JoinEUI != frame.EUI{} && d.cfg.JoinEUI != j.JoinEUI:
-		s.refuse(WrongJoinEUI, h.Frame, "dev_eui", j.DevEUI, "join_eui", j.JoinEUI)
-		return
+		return s.refuse(WrongJoinEUI, h.Frame, d.cfg.Device, "dev_eui", j.DevEUI, "join_eui", j.JoinEUI)
 	case !frame.CheckJoin(h.Payload, d.cfg.AppKey):
-		s.refuse(WrongMIC, h.Frame, "dev_eui", j.DevEUI)
-		return
+		s.say(d, saidKeys, "LoRaWAN join request with a wrong MIC: the device has another AppKey, or somebody uses its DevEUI", "dev_eui", j.DevEUI)
+		return s.refuse(WrongMIC, h.Frame, d.cfg.Device, "dev_eui", j.DevEUI)
 	}
 	highest, any := d.nonces.highest()
 	if d.nonces.has(j.DevNonce) && h.at < d.lastAt+retransmit {
-		s.refuse(Late, h.Frame, "device", d.cfg.Device)
-		return
+		return s.refuse(Late, h.Frame, d.cfg.Device)
 	}
-	if d.nonces.has(j.DevNonce) || d.cfg.Version >= V104 && any && j.DevNonce <= highest {
-		s.refuse(UsedNonce, h.Frame, "dev_eui", j.DevEUI, "dev_nonce", j.DevNonce)
-		return
+	used := d.nonces.has(j.DevNonce) || d.cfg.Version >= V104 && any && j.DevNonce <= highest
+	if used && d.cfg.NonceReset && h.at < d.lastAt+region.JoinDelay2 {
+		return s.refuse(Late, h.Frame, d.cfg.Device)
+	}
+	if used && !d.cfg.NonceReset {
+		s.say(d, saidCounter, "LoRaWAN device joins with a DevNonce that was used: it has forgotten which were", "dev_eui", j.DevEUI, "dev_nonce", j.DevNonce)
+		return s.refuse(UsedNonce, h.Frame, d.cfg.Device, "dev_eui", j.DevEUI, "dev_nonce", j.DevNonce)
 	}
 	nonce, addr, err := s.newJoinNonce(d), frame.DevAddr(0), error(nil)
 	if nonce < 1<<24 {
 		addr, err = s.newDevAddr()
 	}
 	if nonce >= 1<<24 || err != nil {
-		s.refuse(NonceLimit, h.Frame, "dev_eui", j.DevEUI, "error", err)
-		return
+		return s.refuse(NonceLimit, h.Frame, d.cfg.Device, "dev_eui", j.DevEUI, "error", err)
 	}
 	p := d.plan
 	accept := frame.Accept{JoinNonce: nonce, NetID: s.cfg.NetID, DevAddr: addr, RX1Offset: p.rx1Offset, RX2DataRate: p.rx2DR,
@@ -54,7 +53,7 @@ func (s *Server) join(h heard) {
 	b, err := accept.Append(nil, d.cfg.AppKey)
 	if err != nil {
 		s.cfg.Log.Error("LoRaWAN join accept cannot be made", "device", d.cfg.Device, "error", err)
-		return
+		return outcome{device: d.cfg.Device}
 	}
 	n := &session{dev: d, addr: addr, link: p.joined()}
 	n.nwk, n.app = frame.SessionKeys(d.cfg.AppKey, nonce, s.cfg.NetID, j.DevNonce)
@@ -67,7 +66,7 @@ func (s *Server) join(h heard) {
 	s.count.joins.Add(1)
 	d.lastAt, d.joining = h.at, true
 	s.note(d, h)
-	s.cfg.Log.Info("LoRaWAN device joins", "device", d.cfg.Device, "dev_eui", j.DevEUI, "addr", addr, "radio", h.Radio)
+	s.say(d, saidJoin, "LoRaWAN device joins", "dev_eui", j.DevEUI, "addr", addr, "radio", h.Radio)
 
 	w := newWindow(h)
 	w.accept, w.delay = b, region.JoinDelay1
@@ -76,6 +75,7 @@ func (s *Server) join(h heard) {
 	s.quiet(d, w)
 	s.schedule(d)
 	s.write.soon()
+	return outcome{device: d.cfg.Device}
 }
 
 // newJoinNonce gives the next nonce of d. It goes on from the last one, or from

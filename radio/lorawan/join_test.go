@@ -168,7 +168,7 @@ func TestJoin(t *testing.T) {
 		}
 		r.table.refuse(nil)
 		r.windows()
-		if s := r.air.sent(); len(s) == 0 || !errors.Is(s[0].err, radio.ErrTooLate) {
+		if s := r.air.sent(); len(s) != 0 {
 			t.Errorf("%+v", s) // now it is on disk, and too late
 		}
 		r.join(n)

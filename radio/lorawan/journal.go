@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
+	"fieldgate/gateway"
 	"fieldgate/radio"
 	"fieldgate/radio/lorawan/frame"
 )
@@ -14,17 +16,22 @@ import (
 // An uplink whose counter is on disk will not be taken again, so it must not be
 // lost with the process before the application has it. Each write therefore has,
 // in a record of its own, the uplinks that are handed on after it; the next write
-// after that deletes the record. What is still there at the start is handed on
-// again.
+// after that deletes the record, or one for this alone if none comes soon. What is
+// still there at the start is handed on again.
 
 // journalKey begins the keys of these records; a number in hexadecimal follows.
 const journalKey = "u/"
 
 // batch is a journal's record as long as the application has not got all of it.
 type batch struct {
-	key  string
-	left int
+	key   string
+	left  int
+	again bool // the last run left it
 }
+
+// maxBatch is how long a record is made before another is begun, in bytes: a table
+// takes no values of any length.
+const maxBatch = 64 << 10
 
 // enter puts the uplinks of effects into pairs.
 func (s *Server) enter(effects []effect, pairs map[string][]byte) {
@@ -35,10 +42,13 @@ func (s *Server) enter(effects []effect, pairs map[string][]byte) {
 		if e.uplink == nil || e.batch != nil {
 			continue
 		}
-		if b == nil {
+		if b == nil || len(record) > maxBatch {
+			if b != nil {
+				pairs[b.key] = record
+			}
 			s.journal++
 			b = &batch{key: fmt.Sprintf("%s%016x", journalKey, s.journal)}
-			record = append(record, recordVersion)
+			record = []byte{recordVersion}
 		}
 		e.batch = b
 		b.left++
@@ -52,8 +62,8 @@ func (s *Server) enter(effects []effect, pairs map[string][]byte) {
 	}
 }
 
-// left takes the uplinks of effects out of the journal that could not be written.
-func (s *Server) left(effects []effect, pairs map[string][]byte) {
+// unwritten takes the uplinks of effects out of the journal that could not be written.
+func (s *Server) unwritten(effects []effect, pairs map[string][]byte) {
 	for i := range effects {
 		if b := effects[i].batch; b != nil && pairs[b.key] != nil {
 			effects[i].batch = nil
@@ -66,14 +76,65 @@ func (s *Server) left(effects []effect, pairs map[string][]byte) {
 	}
 }
 
-// handedOn notes that the application has an uplink.
-func (s *Server) handedOn(e effect) {
+// handOn gives an uplink to the application.
+func (s *Server) handOn(e effect) {
+	u := e.uplink
+	dev, batch, fcnt := e.dev, e.batch, u.FCnt // what is settled late keeps no more
+	var settled func(bool)
+	u.later = func() func(bool) {
+		if settled != nil {
+			return settled
+		}
+		s.unsettled.Add(1)
+		var once sync.Once
+		settled = func(kept bool) {
+			once.Do(func() {
+				s.handedOn(dev, batch, fcnt, kept)
+				s.unsettled.Add(-1)
+				notify(s.settled)
+			})
+		}
+		return settled
+	}
+	s.cfg.OnUplink(u)
+	s.waiting.Add(-1)
+	if settled == nil {
+		s.handedOn(dev, batch, fcnt, !u.Unkept)
+	}
+}
+
+// settleWithin is how long Run waits at its end for what OnUplink has put off.
+const settleWithin = 2 * time.Second
+
+// awaitSettled waits for that.
+func (s *Server) awaitSettled() {
+	t := time.NewTimer(settleWithin)
+	defer t.Stop()
+	for s.unsettled.Load() > 0 {
+		select {
+		case <-s.settled:
+		case <-t.C:
+			return
+		}
+	}
+}
+
+// handedOn notes that the application has an uplink, and whether it vouches for it.
+func (s *Server) handedOn(dev *device, b *batch, fcnt uint32, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.dev.undelivered--
-	if b := e.batch; b != nil {
-		if b.left--; b.left == 0 {
-			s.done = append(s.done, b.key)
+	dev.undelivered--
+	if n := dev.now; n != nil && n.up == fcnt {
+		dev.unkept = !kept
+	}
+	if b == nil {
+		return
+	}
+	if b.left--; b.left == 0 {
+		s.done = append(s.done, b.key)
+		if b.again { // twice is enough
+			s.tidy = true
+			s.write.soon()
 		}
 	}
 }
@@ -109,6 +170,9 @@ func (r *reader) uplink() (device string, u *Uplink) {
 	f.RSSI, f.SNR = math.Float32frombits(r.uint32()), math.Float32frombits(r.uint32())
 	f.FrequencyError, f.Counter = int32(r.uint32()), r.uint32()
 	f.At = u.Received
+	if u.Received.After(gateway.Earliest) { // it is not from now
+		f.Heard = u.Received
+	}
 	return device, u
 }
 
@@ -118,7 +182,7 @@ func (s *Server) readJournal(key string, value []byte, byKey map[string]*device)
 	if _, err := fmt.Sscanf(key[len(journalKey):], "%x", &n); err == nil {
 		s.journal = max(s.journal, n)
 	}
-	b := &batch{key: key}
+	b := &batch{key: key, again: true}
 	r := reader{b: value}
 	version := r.byte()
 	for version == recordVersion && len(r.b) > 0 {

@@ -17,7 +17,10 @@ type asks struct {
 	// highestDR and highestPower are 1 above what the device takes of a LinkADRReq,
 	// as far as it has refused more; 0: it has not.
 	highestDR, highestPower uint8
-	ownRate                 bool // it has refused a data rate
+	ownRate                 bool // it has refused a data rate, or goes on with another
+	// promised is 1 above the data rate that it has just said yes to; 0: none. Broken
+	// counts, in a row, how often it went on with another.
+	promised, broken uint8
 }
 
 const (
@@ -25,6 +28,7 @@ const (
 	askAgain   = 128 // and then once in that many uplinks
 	maxRefused = 3   // a device that refuses is asked that often
 	askStatus  = time.Hour
+	askApart   = 10 * time.Second // between downlinks that only ask for a status
 )
 
 // may reports whether a device may be asked for something.
@@ -69,6 +73,22 @@ func (s *Server) hearCommands(d *device, n *session, b []byte, w *window) {
 			}
 		default:
 			asked = s.hearAnswer(d, n, c, asked, w)
+		}
+	}
+}
+
+// ask notes what an uplink that comes once more wants to be answered. What it
+// answers itself was heard the first time.
+func (w *window) ask(b []byte) {
+	heard, _ := frame.ParseUp(b)
+	for _, c := range heard {
+		switch c.(type) {
+		case frame.LinkCheckReq:
+			w.linkCheck = true
+		case frame.DeviceTimeReq:
+			w.deviceTime = true
+		case frame.RXParamSetupAns, frame.RXTimingSetupAns, frame.DlChannelAns:
+			w.answer = true
 		}
 	}
 }
@@ -122,7 +142,7 @@ func (s *Server) hearAnswer(d *device, n *session, c frame.Command, asked []fram
 	s.change(d, dirtyState)
 	if !ok {
 		n.asks.refused[c.ID()]++
-		s.cfg.Log.Info("LoRaWAN device refuses a setting", "device", d.cfg.Device, "command", c.ID())
+		s.say(d, saidSetting, "LoRaWAN device refuses a setting", "command", c.ID())
 		return asked
 	}
 	set()
@@ -163,7 +183,7 @@ func (s *Server) linkADRAns(d *device, n *session, block []frame.LinkADRReq, a f
 			n.asks.highestPower = last.TXPower
 		}
 		n.asks.refused[frame.CIDLinkADR]++
-		s.cfg.Log.Info("LoRaWAN device refuses LinkADRReq", "device", d.cfg.Device, "mask", a.ChannelMaskACK, "rate", a.DataRateACK, "power", a.PowerACK)
+		s.say(d, saidSetting, "LoRaWAN device refuses LinkADRReq", "mask", a.ChannelMaskACK, "rate", a.DataRateACK, "power", a.PowerACK)
 		return
 	}
 	n.asks.refused[frame.CIDLinkADR] = 0
@@ -179,6 +199,7 @@ func (s *Server) linkADRAns(d *device, n *session, block []frame.LinkADRReq, a f
 		d.history = history{}
 	}
 	l.power = last.TXPower
+	n.asks.promised = last.DataRate + 1
 	if last.NbTrans > 0 {
 		l.nbTrans = last.NbTrans
 	}
@@ -206,7 +227,7 @@ func (s *Server) ended(f *radio.Frame) (time.Time, bool) {
 	if s.cfg.Clock == nil {
 		return time.Time{}, false
 	}
-	if !f.Heard.IsZero() {
+	if f.Heard.After(gateway.Earliest) { // a forwarder whose clock is not set knows nothing
 		return f.Heard, true
 	}
 	now := s.cfg.Clock.Now()

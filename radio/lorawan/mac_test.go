@@ -168,6 +168,19 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+	bubble(t, "an answer that is repeated until a downlink comes gets one", func(t *testing.T) {
+		d := abpDevice()
+		d.Settings = &Settings{RX2: &RX2{869525000, 3}}
+		r := newRig(t, nil, d)
+		defer r.stop()
+		n := r.abpNode()
+		for _, want := range []int{1, 1, 0, 0} { // the request, something for the answer
+			r.uplink(n, 1, "a", false)
+			if got := r.taken(); len(got) != want {
+				t.Errorf("%d downlinks, want %d: %+v", len(got), want, got)
+			}
+		}
+	})
 	bubble(t, "TxParamSetupReq", func(t *testing.T) {
 		d := abpDevice()
 		d.Settings = &Settings{TxParam: &frame.TxParamSetupReq{MaxEIRP: 5}}

@@ -81,7 +81,7 @@ func newPlan(r *region.Region, s *Settings) (*plan, error) {
 		return wrong("RX2: %s has no data rate %d for downlinks", r.Name(), p.rx2DR)
 	}
 	for _, f := range append([]uint32{p.rx2Freq}, channels...) {
-		if !r.Contains(f) || f%100 != 0 {
+		if !r.Fits(f, 125000) || f%100 != 0 { // no channel is narrower
 			return wrong("%d Hz is no frequency of %s", f, r.Name())
 		}
 	}
@@ -128,9 +128,13 @@ func (p *plan) index(l *link, freq uint32) (int, bool) {
 	if i, ok := p.region.ChannelAt(freq); ok {
 		return i, true
 	}
-	i := slices.Index(l.channels, freq)
-	return p.usual + i, i >= 0 && freq != 0
+	i := slices.IndexFunc(l.channels, func(c uint32) bool { return c != 0 && near(c, freq) })
+	return p.usual + i, i >= 0
 }
+
+// near reports whether two frequencies are those of one channel: chips and
+// forwarders round.
+func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 1000 }
 
 // joined is how a device is set after a join accept of p.
 func (p *plan) joined() link {
@@ -153,12 +157,14 @@ type slot struct {
 	size int // longest FRMPayload without FOpts; 0: it cannot go there
 }
 
-func (p *plan) slot(freq uint32, dr int) slot {
+func (p *plan) slot(l *link, freq uint32, dr int) slot {
 	m, ok := p.region.DataRate(dr)
 	if !ok || !p.region.Contains(freq) {
 		return slot{}
 	}
-	return slot{freq, dr, m, p.region.MaxPayload(dr)}
+	_, limited := p.dwell(l)
+	_, here := p.dwell(&p.link) // before the device is told, too
+	return slot{freq, dr, m, p.region.MaxPayloadDwell(dr, limited || here)}
 }
 
 // dwell says for which directions the device takes dwell time to be limited.
@@ -173,6 +179,11 @@ func (p *plan) dwell(l *link) (up, down bool) {
 // is limited for RX1 as the device was told.
 func (p *plan) rx1(l *link, freq uint32, dr int) slot {
 	_, limited := p.dwell(l)
+	for _, c := range l.channels {
+		if near(c, freq) {
+			freq = c
+		}
+	}
 	f, down, err := p.region.RX1Dwell(freq, dr, int(l.rx1Offset), limited)
 	if err != nil {
 		return slot{}
@@ -180,11 +191,11 @@ func (p *plan) rx1(l *link, freq uint32, dr int) slot {
 	if other, ok := l.downFreq[f]; ok {
 		f = other
 	}
-	return p.slot(f, down)
+	return p.slot(l, f, down)
 }
 
 // rx2 is the second receive window by the settings l.
-func (p *plan) rx2(l *link) slot { return p.slot(l.rx2Freq, int(l.rx2DR)) }
+func (p *plan) rx2(l *link) slot { return p.slot(l, l.rx2Freq, int(l.rx2DR)) }
 
 // longest is the longest payload that any downlink can have.
 func (p *plan) longest() int {

@@ -73,6 +73,7 @@ var (
 	ErrTooLong       = errors.New("longer than any data rate allows")
 	ErrDownlink      = errors.New("a downlink needs an ID and an FPort from 1 to 223")
 	ErrStopped       = errors.New("the server has stopped")
+	ErrUnready       = errors.New("the devices' records cannot be read yet")
 	ErrBroken        = errors.New("the device's record is damaged")
 )
 
@@ -95,6 +96,8 @@ type item struct {
 	confirmed bool
 	flying    bool // on its way to a radio
 	waiting   bool // sent, the acknowledgement is open
+	answered  bool // it was sent with the acknowledgement of a confirmed uplink
+	gone      bool // it could not be stored, and whoever queued it knows
 	final     bool // it is in its last state, which the application is to hear of
 	state     State
 }
@@ -103,7 +106,7 @@ type item struct {
 // Run to begin. A downlink is sent at least once: killed after the radio has sent
 // it and before that is on disk, the server sends it again, with another counter.
 // Errors: ErrUnknownDevice, ErrFull, ErrTooLong, ErrDownlink, ErrBroken,
-// ErrStopped, that of the disk, and that of ctx, after which it may be queued all
+// ErrUnready, ErrStopped, that of the disk, and that of ctx, after which it may be queued all
 // the same.
 func (s *Server) Enqueue(ctx context.Context, q Downlink) error {
 	if q.ID == "" || len(q.ID) > 64 || len(q.Tag) > 64 || q.FPort < 1 || q.FPort > 223 {
@@ -131,6 +134,8 @@ func (s *Server) enqueue(q Downlink, done chan error) error {
 	switch {
 	case d == nil:
 		return fmt.Errorf("%w: %.64q", ErrUnknownDevice, q.Device)
+	case s.unread:
+		return ErrUnready
 	case d.broken:
 		return ErrBroken
 	case s.stopped:
@@ -191,6 +196,7 @@ func (s *Server) kept(d *device, it, older *item) {
 
 // drop takes an item out of its queue that could not be stored.
 func (s *Server) drop(d *device, it *item) {
+	it.gone = true
 	d.queue = slices.DeleteFunc(d.queue, func(i *item) bool { return i == it })
 	s.change(d, dirtyQueue)
 	s.schedule(d)
@@ -216,9 +222,10 @@ func (d *device) pick(size int) *item {
 	return next
 }
 
-// more reports whether something besides it is queued.
-func (d *device) more(it *item) bool {
-	return slices.ContainsFunc(d.queue, func(i *item) bool { return i != it && !i.final && !i.flying })
+// more reports whether something besides it is queued that has room in size bytes.
+// What has none must not be announced: a device asks for it again and again.
+func (d *device) more(it *item, size int) bool {
+	return slices.ContainsFunc(d.queue, func(i *item) bool { return i != it && !i.final && !i.flying && len(i.payload) <= size })
 }
 
 // report gives an item a state, which the application hears of when it is on disk.
@@ -274,7 +281,7 @@ func (s *Server) expire(d *device, now time.Duration) {
 }
 
 // settle follows the acknowledgement of a confirmed downlink, which an uplink that
-// came after it has or has not.
+// began at at, after it, has or has not.
 func (s *Server) settle(d *device, ack bool, at time.Duration) {
 	for _, i := range d.queue {
 		if i.final || !i.confirmed || i.sends == 0 || !i.flying && !i.waiting {
@@ -287,6 +294,18 @@ func (s *Server) settle(d *device, ack bool, at time.Duration) {
 			s.notAcknowledged(d, i)
 		}
 		return
+	}
+}
+
+// unheard has a confirmed downlink sent again that went with an acknowledgement
+// for which the device asks once more.
+func (s *Server) unheard(d *device, at time.Duration) {
+	for _, i := range d.queue {
+		if i.waiting && i.answered && !i.final && at > i.sentAt {
+			s.notAcknowledged(d, i)
+			s.write.soon()
+			return
+		}
 	}
 }
 

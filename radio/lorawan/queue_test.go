@@ -211,7 +211,7 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		r.uplink(n, 1, "a", true)
-		r.wantPayloads() // its counter is not on disk
+		r.wantPayloads("a") // the local network is not to wait
 		if got := r.taken(); len(got) != 0 {
 			t.Errorf("%+v", got)
 		}

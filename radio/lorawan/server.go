@@ -25,12 +25,17 @@ type Server struct {
 	out    *outbox
 	count  counters
 	// waiting counts uplinks that are taken and OnUplink has not seen.
-	waiting atomic.Int64
-	sends   sync.WaitGroup
-	ctx     context.Context // of Run; it ends transmissions
+	waiting      atomic.Int64
+	saidOverload atomic.Int64 // when, of tick
+	// unsettled counts those for which Later was called and not settled yet.
+	unsettled atomic.Int64
+	settled   chan struct{} // one was
+	sends     sync.WaitGroup
+	ctx       context.Context // of Run; it ends transmissions
 
 	mu           sync.Mutex
 	devices      []*device
+	byKey        map[string]*device // their records in the table
 	byName       map[string]*device
 	byEUI        map[frame.EUI]*device
 	sessions     map[frame.DevAddr]*session
@@ -42,26 +47,30 @@ type Server struct {
 	radioNumbers map[string]uint16
 	flights      int
 	sequence     uint64
-	failing      bool     // the last write failed
-	stopped      bool     // nobody writes any more
-	journal      uint64   // number of its last record
-	done         []string // records of the journal that are to be deleted
+	unread       bool // the table could not be read yet
+	failing      bool // the last write failed
+	chatter      chatter
+	askAlone     time.Duration // no downlink before that only asks for a status
+	stopped      bool          // nobody writes any more
+	journal      uint64        // number of its last record
+	done         []string      // records of the journal that are to be deleted
+	tidy         bool          // with the next write, whatever else it has
 }
 
 // maxFlights is how many downlinks may be on their way to radios.
 const maxFlights = 256
 
-// New makes a server of what the table remembers. Errors: ErrConfig, and what
-// reading the table gives.
+// New makes a server of what the table remembers. If that cannot be read, Run tries
+// again until it can, and no frame is taken before. The error wraps ErrConfig.
 func New(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
 	s := &Server{
 		cfg: c, start: time.Now(), seed: maphash.MakeSeed(),
-		frames: make(chan *radio.Frame, c.Backlog), wake: make(chan struct{}, 1), write: newSignal(), out: newOutbox(),
+		frames: make(chan *radio.Frame, c.Backlog), wake: make(chan struct{}, 1), write: newSignal(), out: newOutbox(), settled: make(chan struct{}, 1),
 		byName: map[string]*device{}, byEUI: map[frame.EUI]*device{}, sessions: map[frame.DevAddr]*session{},
-		copies: newCopies(), radios: []string{""}, radioNumbers: map[string]uint16{"": 0},
+		chatter: chatter{room: remarkBurst * remarkRefill}, copies: newCopies(), radios: []string{""}, radioNumbers: map[string]uint16{"": 0},
 	}
 	usual, err := newPlan(c.Region, &c.Settings)
 	if err != nil {
@@ -89,8 +98,10 @@ func New(c Config) (*Server, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	if err := s.load(byKey); err != nil {
-		return nil, err
+	s.byKey = byKey
+	if err := s.load(); err != nil {
+		s.unread = true
+		c.Log.Error("LoRaWAN state cannot be read; no frame is taken until it can", "error", err)
 	}
 	return s, nil
 }
@@ -129,21 +140,39 @@ func (s *Server) tick() time.Duration { return time.Since(s.start) }
 func (s *Server) Receive(f *radio.Frame) {
 	s.count.frames.Add(1)
 	switch {
-	case f.CRC == radio.CRCNone:
-		s.refuse(NoCRC, f)
-		return
-	case f.CRC == radio.CRCBad:
-		s.refuse(BadCRC, f)
-		return
+	case f.CRC != radio.CRCOK:
+		s.refuse(damage(f), f, "")
+		if s.cfg.OnFrame == nil {
+			return
+		}
 	case s.waiting.Load() >= int64(s.cfg.Backlog):
-		s.refuse(Overload, f)
+		s.overloaded(f)
 		return
 	}
 	select {
 	case s.frames <- f:
 	default:
-		s.refuse(Overload, f)
+		if f.CRC == radio.CRCOK { // else it is counted already
+			s.overloaded(f)
+		}
 	}
+}
+
+// overloaded drops a frame that there is no room for, and says so now and then.
+func (s *Server) overloaded(f *radio.Frame) {
+	s.refuse(Overload, f, "")
+	now, last := int64(s.tick()), s.saidOverload.Load()
+	if (last == 0 || now-last > int64(remarkEvery)) && s.saidOverload.CompareAndSwap(last, max(now, 1)) {
+		s.cfg.Log.Warn("LoRaWAN frames are dropped: more come than can be handled", "dropped", s.count.refused[Overload].Load())
+	}
+}
+
+// damage is why a frame is not taken whose checksum is not right.
+func damage(f *radio.Frame) Reason {
+	if f.CRC == radio.CRCNone {
+		return NoCRC
+	}
+	return BadCRC
 }
 
 // Run serves until ctx ends. Then it takes what Receive was given before, writes
@@ -157,12 +186,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopWriter := make(chan struct{})
 	writer.Go(func() { s.writeLoop(stopWriter) })
 	outbox.Go(func() { s.out.run(s) })
-	s.mu.Lock()
-	for _, d := range s.devices { // items that may expire, devices that listen
-		s.schedule(d)
-	}
-	s.mu.Unlock()
-	s.write.soon() // states that were not told before the last stop
+	s.begin()
 	s.loop(ctx)
 	stop()
 	close(stopWriter)
@@ -170,12 +194,23 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
 	s.mu.Unlock()
-	s.flush(true) // what was queued meanwhile
+	_ = s.flush(true) // what was queued meanwhile
 	s.sends.Wait()
 	s.out.close()
 	outbox.Wait()
-	s.flush(true)
+	s.awaitSettled()
+	_ = s.flush(true)
 	return nil
+}
+
+// begin plans what the table has left to be done.
+func (s *Server) begin() {
+	s.mu.Lock()
+	for _, d := range s.devices { // items that may expire, devices that listen
+		s.schedule(d)
+	}
+	s.mu.Unlock()
+	s.write.soon() // states that were not told before the last stop
 }
 
 // loop takes frames and does what is due.
@@ -188,27 +223,37 @@ func (s *Server) loop(ctx context.Context) {
 			s.drain()
 			return
 		case f := <-s.frames:
-			s.mu.Lock()
-			s.handle(f)
+			s.take(f)
 		case <-s.wake:
-			s.mu.Lock()
 		case <-t.C:
-			s.mu.Lock()
 		}
+		s.mu.Lock()
 		next := s.doDue()
 		s.mu.Unlock()
 		t.Reset(next)
 	}
 }
 
+// take handles a frame and tells of it.
+func (s *Server) take(f *radio.Frame) {
+	s.mu.Lock()
+	o := s.handle(f)
+	s.mu.Unlock()
+	if s.cfg.OnFrame != nil {
+		kind := frame.Proprietary
+		if len(f.Payload) > 0 {
+			kind = frame.Kind(f.Payload[0] >> 5)
+		}
+		s.cfg.OnFrame(f, o.device, kind, o.refused)
+	}
+}
+
 // drain takes the frames that wait.
 func (s *Server) drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for {
 		select {
 		case f := <-s.frames:
-			s.handle(f)
+			s.take(f)
 		default:
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,16 +223,74 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := New(Config{Region: r, Table: broken{}, Radio: &air{}}); !errors.Is(err, errTest) {
-		t.Errorf("%v", err)
-	}
 }
 
-// broken is a table that cannot be read.
-type broken struct{}
+// unreadable is a table that cannot be read to its end until it is good.
+type unreadable struct {
+	*table
+	good atomic.Bool
+}
 
-func (broken) Each(func(string, []byte) error) error { return errTest }
-func (broken) Write(map[string][]byte) error         { return errTest }
+func (u *unreadable) Each(fn func(string, []byte) error) error {
+	if err := u.table.Each(fn); err != nil || u.good.Load() {
+		return err
+	}
+	return errTest
+}
+
+func TestUnreadable(t *testing.T) {
+	bubble(t, "the server starts, and takes frames as soon as it knows their devices", func(t *testing.T) {
+		r := newRig(t, nil, abpDevice(), otaaDevice())
+		n := r.otaaNode()
+		r.join(n)
+		r.uplink(n, 1, "a", false)
+		r.enqueue(Downlink{Device: "otaa", ID: "1", FPort: 1, Payload: []byte("on")})
+		u := n.Replay()
+		r.stop()
+		c := r.cfg
+		tab := &unreadable{table: r.table}
+		c.Table, c.Radio = tab, r.air
+		c.OnUplink = func(u *Uplink) { r.uplinks = append(r.uplinks, u) }
+		s, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.run(s)
+		time.Sleep(time.Minute)
+		r.uplink(n, 1, "b", false)
+		r.uplink(r.abpNode(), 1, "b", false)
+		if err := s.Enqueue(t.Context(), Downlink{Device: "otaa", ID: "2", FPort: 1}); !errors.Is(err, ErrUnready) {
+			t.Error(err)
+		}
+		r.wantRefused(Unready, 2)
+		tab.good.Store(true)
+		time.Sleep(time.Minute)
+		r.send(u, nil)
+		r.wantRefused(Replayed, 0) // the last one once more
+		if q := s.Queue("otaa"); len(q) != 1 {
+			t.Errorf("%+v", q)
+		}
+		r.uplink(n, 1, "c", false)
+		if got := r.taken(); len(got) == 0 || string(got[len(got)-1].Payload) != "on" {
+			t.Errorf("%+v", got)
+		}
+		r.stop()
+		r.wantPayloads("a", "c")
+	})
+	bubble(t, "it ends", func(t *testing.T) {
+		r := newRig(t, nil, abpDevice())
+		r.stop()
+		c := r.cfg
+		c.Table, c.Radio = &unreadable{table: r.table}, r.air
+		s, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.run(s)
+		time.Sleep(time.Minute)
+		r.stop()
+	})
+}
 
 func TestWords(t *testing.T) {
 	for r := range reasons {

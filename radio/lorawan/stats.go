@@ -22,12 +22,13 @@ const (
 	UnknownRate                  // no data rate or frequency of the region
 	Late                         // another copy that came too late to be one
 	Overload                     // more frames than can be handled
+	Unready                      // the devices' records cannot be read yet
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"no_crc", "bad_crc", "malformed", "foreign", "unknown_device", "unknown_address", "wrong_join_eui", "wrong_mic",
-	"replayed", "gap", "used_nonce", "nonce_limit", "unknown_rate", "late", "overload",
+	"replayed", "gap", "used_nonce", "nonce_limit", "unknown_rate", "late", "overload", "unready",
 }
 
 // String is the reason as it is called in metrics.
@@ -46,7 +47,7 @@ type Stats struct {
 	Copies          uint64 // of uplinks and join requests heard by several radios
 	Retransmissions uint64 // that devices sent again
 	Downlinks       uint64 // that a radio has sent, join accepts included
-	Unsent          uint64 // downlinks that no window took
+	Unsent          uint64 // downlinks that no window took, or of which that is not known
 	Unacknowledged  uint64 // confirmed uplinks whose OnUplink was not back in time
 	Writes          uint64 // of the table
 	WriteErrors     uint64

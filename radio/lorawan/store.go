@@ -43,8 +43,10 @@ func (s *Server) encode(d *device, pairs map[string][]byte) {
 }
 
 // load reads the records of the devices that are known. Those of others stay
-// where they are: a device that is configured again must not start anew.
-func (s *Server) load(byKey map[string]*device) error {
+// where they are: a device that is configured again must not start anew. After an
+// error nothing is read.
+func (s *Server) load() error {
+	byKey := s.byKey
 	err := s.cfg.Table.Each(func(key string, value []byte) error { // those of the journal come last
 		if strings.HasPrefix(key, journalKey) {
 			s.readJournal(key, value, byKey)
@@ -70,6 +72,11 @@ func (s *Server) load(byKey map[string]*device) error {
 		return nil
 	})
 	if err != nil {
+		for _, d := range s.devices {
+			*d = *newDevice(d.cfg, d.plan)
+		}
+		s.effects, s.done, s.journal = nil, nil, 0
+		s.waiting.Store(0)
 		return fmt.Errorf("lorawan: %w", err)
 	}
 	for _, d := range s.devices {
@@ -241,7 +248,7 @@ func (s *Server) readQueue(d *device, b []byte) error {
 			}
 		}
 		if i.confirmed && i.sends > 0 && !i.final { // it may have been sent
-			i.waiting, i.sentAt = true, -1
+			i.waiting, i.sentAt = true, -classCAck/2 // before any uplink that comes now began
 		}
 		d.queue = append(d.queue, i)
 		if i.final && !r.bad {

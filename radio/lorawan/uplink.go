@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"fieldgate/gateway"
 	"fieldgate/radio"
 	"fieldgate/radio/lorawan/frame"
 )
@@ -18,16 +19,31 @@ const maxGap = 16384
 // maxRepeats is how often a frame is answered again; NbTrans goes to 15.
 const maxRepeats = 16
 
-// refuse counts a frame that is not taken.
-func (s *Server) refuse(r Reason, f *radio.Frame, why ...any) {
+// outcome is what became of a frame.
+type outcome struct{ device, refused string }
+
+// copied is an outcome, beside the names of the reasons.
+const copied = "copy"
+
+// refuse counts a frame that is not taken; device is whose it is, "" if that is
+// not sure.
+func (s *Server) refuse(r Reason, f *radio.Frame, device string, why ...any) outcome {
 	s.count.refused[r].Add(1)
 	if s.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
-		s.cfg.Log.Debug("LoRaWAN frame refused", append([]any{"reason", r.String(), "radio", f.Radio, "bytes", len(f.Payload)}, why...)...)
+		s.cfg.Log.Debug("LoRaWAN frame refused",
+			append([]any{"reason", r.String(), "device", device, "radio", f.Radio, "bytes", len(f.Payload)}, why...)...)
 	}
+	return outcome{device, r.String()}
 }
 
 // handle does what a frame asks for.
-func (s *Server) handle(f *radio.Frame) {
+func (s *Server) handle(f *radio.Frame) outcome {
+	if f.CRC != radio.CRCOK { // it is counted already
+		return outcome{"", damage(f).String()}
+	}
+	if s.unread {
+		return s.refuse(Unready, f, "")
+	}
 	at := s.tick()
 	if !f.At.IsZero() {
 		at = min(at, f.At.Sub(s.start))
@@ -35,27 +51,24 @@ func (s *Server) handle(f *radio.Frame) {
 	hash := maphash.Bytes(s.seed, f.Payload)
 	if d, ok := s.copies.get(hash, at); ok {
 		s.addCopy(d, hash, f)
-		return
+		return outcome{d.cfg.Device, copied}
 	}
 	kind, err := frame.KindOf(f.Payload)
 	if err != nil {
-		s.refuse(Malformed, f, "error", err)
-		return
+		return s.refuse(Malformed, f, "", "error", err)
 	}
 	dr, ok := s.cfg.Region.DataRateOf(f.Modulation, true)
 	if !ok || !s.cfg.Region.Contains(f.Frequency) {
-		s.refuse(UnknownRate, f, "frequency", f.Frequency, "rate", f.DataRate())
-		return
+		return s.refuse(UnknownRate, f, "", "frequency", f.Frequency, "rate", f.DataRate())
 	}
 	h := heard{f, hash, at, dr}
 	switch kind {
 	case frame.JoinRequest:
-		s.join(h)
+		return s.join(h)
 	case frame.UnconfirmedUp, frame.ConfirmedUp:
-		s.data(h)
-	default:
-		s.refuse(Foreign, f, "kind", kind.String())
+		return s.data(h)
 	}
+	return s.refuse(Foreign, f, "", "kind", kind.String())
 }
 
 // heard is a frame with what was worked out of it.
@@ -114,35 +127,38 @@ func (n *session) check(b []byte, low uint16) (uint32, verdict) {
 }
 
 // data takes a data frame of a device.
-func (s *Server) data(h heard) {
+func (s *Server) data(h heard) outcome {
 	d, err := frame.ParseData(h.Payload)
 	if err != nil {
-		s.refuse(Malformed, h.Frame, "error", err)
-		return
+		return s.refuse(Malformed, h.Frame, "", "error", err)
 	}
 	first := s.sessions[d.DevAddr]
 	if first == nil {
-		s.refuse(UnknownAddress, h.Frame, "addr", d.DevAddr)
-		return
+		return s.refuse(UnknownAddress, h.Frame, "", "addr", d.DevAddr)
 	}
-	worst := wrongMIC
+	worst, device := wrongMIC, ""
+	var up uint32
 	for n := first; n != nil; n = n.sibling { // several may have the address
 		fcnt, v := n.check(h.Payload, d.FCnt)
 		switch v {
 		case fresh, restarted:
-			s.take(n, &d, fcnt, v == restarted, h)
-			return
+			s.accept(n, &d, fcnt, v == restarted, h)
+			return outcome{device: n.dev.cfg.Device}
 		case repeated:
-			s.again(n, &d, h)
-			return
+			return s.again(n, &d, h)
 		}
-		worst = max(worst, v)
+		if v > worst {
+			worst, device, up = v, n.dev.cfg.Device, fcnt
+		}
 	}
-	s.refuse([...]Reason{wrongMIC: WrongMIC, replayed: Replayed, gap: Gap}[worst], h.Frame, "addr", d.DevAddr, "fcnt", d.FCnt)
+	if worst == gap {
+		s.say(s.byName[device], saidCounter, "LoRaWAN device is too far ahead with its counter: it must start anew, or follow LoRaWAN 1.0.4", "fcnt", up)
+	}
+	return s.refuse([...]Reason{wrongMIC: WrongMIC, replayed: Replayed, gap: Gap}[worst], h.Frame, device, "addr", d.DevAddr, "fcnt", d.FCnt)
 }
 
-// take takes an uplink that is new.
-func (s *Server) take(n *session, d *frame.Data, fcnt uint32, restarted bool, h heard) {
+// accept takes an uplink that is new.
+func (s *Server) accept(n *session, d *frame.Data, fcnt uint32, restarted bool, h heard) {
 	dev := n.dev
 	if n == dev.next { // the first uplink of a new session ends the old one
 		s.forget(dev.now)
@@ -151,25 +167,22 @@ func (s *Server) take(n *session, d *frame.Data, fcnt uint32, restarted bool, h 
 	}
 	if restarted {
 		fresh := dev.preset()
-		n.link, n.pending = fresh.link, nil
+		n.link, n.pending, n.asks = fresh.link, nil, asks{}
 		dev.history = history{}
-		s.cfg.Log.Info("LoRaWAN device has started its counters again", "device", dev.cfg.Device, "fcnt", fcnt)
+		s.say(dev, saidCounter, "LoRaWAN device has started its counters again", "fcnt", fcnt)
 	}
 	n.up, n.heard, n.mic = fcnt, true, [4]byte(h.Payload[len(h.Payload)-4:])
 	s.count.uplinks.Add(1)
 	s.change(dev, dirtyState)
 	s.copies.put(h.hash, h.at, dev)
-	dev.lastAt, dev.repeats, dev.joining = h.at, 0, false
+	dev.lastAt, dev.repeats, dev.joining, dev.unkept = h.at, 0, false, false
+	dev.failures, dev.retryAt = 0, 0
 	s.note(dev, h)
 
 	w := s.open(dev, n, d, h)
-	s.settle(dev, d.ACK, h.at)
-	n.observe(d, h.dr, h.Frequency)
-	commands := d.FOpts
-	if d.FPort == 0 {
-		commands = frame.Decrypt(d, n.nwk, fcnt)
-	}
-	s.hearCommands(dev, n, commands, w)
+	s.settle(dev, d.ACK, h.at-radio.Airtime(h.Modulation, len(h.Payload), radio.AirtimeOptions{}))
+	n.observe(h.dr, h.Frequency)
+	s.hearCommands(dev, n, macCommands(n, d, fcnt), w)
 	if h.LoRa() {
 		dev.history.add(uint16(fcnt), h.SNR)
 	}
@@ -189,31 +202,43 @@ func (s *Server) take(n *session, d *frame.Data, fcnt uint32, restarted bool, h 
 	s.write.soon()
 }
 
+// macCommands are the MAC commands of an uplink as they are on air.
+func macCommands(n *session, d *frame.Data, fcnt uint32) []byte {
+	if d.FPort == 0 {
+		return frame.Decrypt(d, n.nwk, fcnt)
+	}
+	return d.FOpts
+}
+
 // again answers a frame that the device has sent once more: it may not have
 // heard the answer, or sends each frame several times.
-func (s *Server) again(n *session, d *frame.Data, h heard) {
+func (s *Server) again(n *session, d *frame.Data, h heard) outcome {
 	dev := n.dev
 	if h.at < dev.lastAt+retransmit {
-		s.refuse(Late, h.Frame, "device", dev.cfg.Device)
-		return
+		return s.refuse(Late, h.Frame, dev.cfg.Device)
 	}
 	s.count.retransmissions.Add(1)
 	s.copies.put(h.hash, h.at, dev)
 	dev.lastAt = h.at
 	if dev.repeats++; dev.repeats > maxRepeats {
 		dev.repeats = maxRepeats
-		return
+		return outcome{device: dev.cfg.Device}
+	}
+	if d.Kind == frame.ConfirmedUp {
+		s.unheard(dev, h.at)
 	}
 	w := s.open(dev, n, d, h)
 	w.repeat = true
+	w.ask(macCommands(n, d, n.up))
 	w.setDecide(s.cfg.Lead)
 	s.quiet(dev, w)
 	s.schedule(dev)
+	return outcome{device: dev.cfg.Device}
 }
 
 // received is when the frame ended.
 func (h heard) received() time.Time {
-	if !h.Heard.IsZero() {
+	if h.Heard.After(gateway.Earliest) { // else its clock is not set
 		return h.Heard
 	}
 	if !h.At.IsZero() {
@@ -239,12 +264,18 @@ func (d *device) noteSignal(f *radio.Frame) {
 func quarters(snr float32) int8 { return int8(min(max(math.Round(float64(snr)*4), -128), 127)) }
 
 // observe follows what the uplink shows of the device's settings.
-func (n *session) observe(d *frame.Data, dr int, freq uint32) {
+func (n *session) observe(dr int, freq uint32) {
 	l := &n.link
 	if l.dr != unset && dr < int(l.dr) {
 		l.power = 0 // a device that backs off raises its power first, section 4.3.1.1
 	}
 	l.dr = uint8(dr)
+	if a := &n.asks; a.promised > 0 {
+		if a.broken++; a.promised == l.dr+1 {
+			a.broken = 0
+		}
+		a.promised, a.ownRate = 0, a.ownRate || a.broken >= maxRefused
+	}
 	if i, ok := n.dev.plan.index(l, freq); ok && !l.mask.Has(i) {
 		l.mask.Add(i) // it has turned channels on again
 	}

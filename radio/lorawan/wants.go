@@ -10,8 +10,9 @@ import (
 )
 
 // requests are the MAC commands that bring a device to what it is to be set to,
-// in groups that go together. Those that say how it is reached come first.
-func (s *Server) requests(d *device, n *session, w *window) (groups [][]frame.Command) {
+// in groups that go together. Those that say how it is reached come first. Alone:
+// there is nothing else to send to it.
+func (s *Server) requests(d *device, n *session, w *window, alone bool) (groups [][]frame.Command) {
 	p, l := d.plan, &n.link
 	add := func(cs ...frame.Command) {
 		if len(cs) > 0 && n.may(cs[0].ID()) {
@@ -38,9 +39,15 @@ func (s *Server) requests(d *device, n *session, w *window) (groups [][]frame.Co
 	}
 	add(s.linkADR(d, n, w)...)
 	if every := s.cfg.StatusEvery; every > 0 && !w.repeat && s.tick() >= d.askStatus {
-		if now := time.Now(); now.Sub(time.Unix(d.asked, 0)) >= every {
-			add(frame.DevStatusReq{})
-			d.askStatus = s.tick() + askStatus
+		// An answer from the future was noted by a clock that was wrong.
+		if age := time.Since(time.Unix(d.asked, 0)); age >= every || age < 0 {
+			if alone = alone && len(groups) == 0; !alone || s.tick() >= s.askAlone {
+				add(frame.DevStatusReq{})
+				d.askStatus = s.tick() + askStatus
+			}
+			if alone && len(groups) > 0 {
+				s.askAlone = s.tick() + askApart
+			}
 		}
 	}
 	return groups

@@ -22,6 +22,7 @@ type window struct {
 	radios  []string     // that heard it
 
 	repeat     bool // the uplink was answered before
+	late       bool // RX1 has passed, for the application was not back
 	adr        bool
 	ack        bool // it is to be acknowledged
 	answer     bool // the device waits for any downlink
@@ -72,8 +73,10 @@ func (s *Server) addCopy(d *device, hash uint64, f *radio.Frame) {
 			w.other = w.best
 		}
 		w.best = f
-		d.noteSignal(f)
-		d.radio = s.radioNumber(f.Radio)
+		if !w.repeat { // nobody who plays it back is to say by which radio it is sent to
+			d.noteSignal(f)
+			d.radio = s.radioNumber(f.Radio)
+		}
 		if w.session != nil && !w.repeat && f.LoRa() {
 			d.history.raise(f.SNR)
 		}

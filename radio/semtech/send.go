@@ -105,7 +105,7 @@ func (s *Server) await(ctx context.Context, q *question) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.gateway.answers {
-		return fmt.Errorf("%w: no answer within %v", radio.ErrRefused, s.cfg.AnswerWithin)
+		return fmt.Errorf("%w: no answer within %v", radio.ErrNoAnswer, s.cfg.AnswerWithin)
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func TestSendUnanswered(t *testing.T) {
 		<-w.out
 		w.in <- packet{gwmp.Datagram{Version: 2, Kind: gwmp.TxAck, EUI: mustEUI(t, euiA)}.Append(nil), s.gateways[mustEUI(t, euiA)].down}
 		begin = time.Now()
-		if err := s.Send(t.Context(), &tx); !errors.Is(err, radio.ErrRefused) || time.Since(begin) != 300*time.Millisecond {
+		if err := s.Send(t.Context(), &tx); !errors.Is(err, radio.ErrNoAnswer) || time.Since(begin) != 300*time.Millisecond {
 			t.Error(err, time.Since(begin))
 		}
 		<-w.out
