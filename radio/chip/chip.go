@@ -20,8 +20,10 @@ type Chip interface {
 	// Open that failed half-way. It may be called twice.
 	Close() error
 
-	// Receive has the chip listen, until Prepare.
+	// Receive has the chip listen, until Standby.
 	Receive(ctx context.Context) error
+	// Standby ends the reception. What has come until then is still told by Poll.
+	Standby(ctx context.Context) error
 	// Poll asks what happened since the last time.
 	Poll(ctx context.Context) (Event, error)
 	// Interrupt is a line that rises when a frame has come or was sent; nil: there
@@ -33,7 +35,7 @@ type Chip interface {
 	// Check tells whether the chip can send t, with one of the errors of package
 	// radio. It is called from any goroutine.
 	Check(t *radio.Transmission) error
-	// Prepare ends the reception and readies everything for t but the start.
+	// Prepare readies everything for t but the start; the chip is in standby.
 	Prepare(ctx context.Context, t *radio.Transmission) error
 	// Lead is how long it takes from the call of Fire to the first symbol.
 	Lead() time.Duration
@@ -45,6 +47,8 @@ type Chip interface {
 type Event struct {
 	// Frame came, with all but Radio, Counter and At; nil: none.
 	Frame *radio.Frame
+	// Void says that something came that is no frame.
+	Void bool
 	// Sent says that the transmission has ended.
 	Sent bool
 	// Arriving says that a frame is on the way: polling more often pays.
@@ -53,22 +57,20 @@ type Event struct {
 
 // Config is what a Radio is made of.
 type Config struct {
-	Name string // of the radio
-	Chip Chip
-	// Modulation is what the chip listens to: it decides how often it is polled.
-	Modulation radio.Modulation
-	// Preamble is that of transmissions that name none, in symbols; 0: 8.
-	Preamble uint16
-	// SX127x says that the chip is one: its SF6 differs in airtime.
-	SX127x bool
+	Name   string // of the radio
+	Driver string // such as "sx126x": errors begin with it
+	Chip   Chip
+	// Tuning is what the chip listens to. Its modulation decides how often the chip
+	// is polled, and its preamble is that of transmissions that name none.
+	Tuning radio.Tuning
 	Log    *slog.Logger // nil: none
 }
 
 // The times of the loop.
 const (
 	// ahead is how long before its first symbol a transmission is prepared. It
-	// covers some twenty transactions on a slow bus, and the scheduler.
-	ahead = 20 * time.Millisecond
+	// covers some forty transactions on a slow bus, and a scheduler that is late.
+	ahead = 30 * time.Millisecond
 	// least is how much of that is needed: what comes later is refused.
 	least = 10 * time.Millisecond
 	// farthest is how far ahead a transmission may be: what a packet forwarder
@@ -78,20 +80,28 @@ const (
 	maxQueued = 32
 	// gap is what has to be between two transmissions.
 	gap = 5 * time.Millisecond
+	// grace is how long after its end a transmission may not have been reported.
+	grace = 100 * time.Millisecond
 
+	// healthEvery is how often the chip's health is looked at.
 	healthEvery = 10 * time.Second
+	// settle is how long the chip receives before its health is looked at.
+	settle = time.Second
 	// quiet is how long nothing is heard until the chip is opened anew, in case it
-	// has gone deaf without a sign. It takes some 20 ms.
+	// has gone deaf without a sign. It takes some 40 ms.
 	quiet = 10 * time.Minute
-	// blind is how often a chip with an interrupt is polled all the same.
-	blind = 500 * time.Millisecond
+	// blind is how often a chip with an interrupt is polled all the same: edges can
+	// be lost.
+	blind = 50 * time.Millisecond
 	// arriving is how often one without is polled while a frame comes.
 	arriving = time.Millisecond
 
-	firstPause = 100 * time.Millisecond
+	// firstPause is the pause after an attempt that found no chip; each one is twice
+	// as long as the one before, up to lastPause.
+	firstPause = time.Second
 	lastPause  = time.Minute
-	// settled is how long a chip has to work until its pauses begin anew.
-	settled = 30 * time.Second
+	// shortPause is the first one where the chip has worked, if only for a moment.
+	shortPause = 100 * time.Millisecond
 )
 
 // Radio implements radio.Radio with a chip.
@@ -103,7 +113,7 @@ type Radio struct {
 
 	mu     sync.Mutex
 	status radio.Status
-	up     bool
+	open   bool   // transmissions are taken
 	queue  []*job // by start
 	active *job
 }
@@ -114,6 +124,9 @@ var _ radio.Radio = (*Radio)(nil)
 func New(o Config) *Radio {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Driver == "" {
+		o.Driver = "chip"
 	}
 	return &Radio{
 		o:       o,
@@ -141,15 +154,13 @@ func (r *Radio) count(f func(*radio.Counts)) {
 	f(&r.status.Count)
 }
 
-// state enters a state, if it is another one than it was; err says why.
-func (r *Radio) state(s radio.State, err error) (changed bool) {
+// state enters a state; err says why. New says that it is another one than it was.
+func (r *Radio) state(s radio.State, err error) (new bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed = r.status.State != s
-	if changed {
+	if new = r.status.State != s; new {
 		r.status.Since = time.Now()
 	}
 	r.status.State, r.status.Err = s, err
-	r.up = s == radio.OK
-	return changed
+	return new
 }

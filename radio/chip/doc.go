@@ -2,7 +2,7 @@
 // sends each transmission at its exact time, and brings the chip back when it has
 // stopped to answer or to hear.
 //
-// A Chip is what the loop needs of a transceiver; sx126x is one. The loop is the
-// same for all: the queue of transmissions with its refusals, the waiting, the
-// watchdog, and the pauses between attempts.
+// A Chip is what the loop needs of a transceiver; sx127x and sx126x are some. The
+// loop is the same for all: the queue of transmissions with its refusals, the
+// waiting, the watchdog, and the pauses between attempts.
 package chip

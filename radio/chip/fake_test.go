@@ -32,6 +32,9 @@ type fake struct {
 	open    bool
 	mode    string
 	misuse  []string
+	stuck   bool   // something comes at each poll
+	looked  int    // calls of Health
+	last    string // a frame that comes right before Standby
 }
 
 // step checks that the chip is open, and gives the error that the test wants.
@@ -78,11 +81,25 @@ func (c *fake) Receive(context.Context) error {
 	return c.step("Receive")
 }
 
+func (c *fake) Standby(context.Context) error {
+	c.mu.Lock()
+	c.mode = "standby"
+	if c.last != "" {
+		c.event = Event{Frame: &radio.Frame{Payload: []byte(c.last), CRC: radio.CRCOK}}
+		c.last = ""
+	}
+	c.mu.Unlock()
+	return c.step("Standby")
+}
+
 func (c *fake) Poll(context.Context) (Event, error) {
 	err := c.step("Poll")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.event
+	if c.stuck {
+		e.Void = true
+	}
 	c.event = Event{Arriving: e.Arriving && e.Frame == nil}
 	if c.mode == "TX" && !time.Now().Before(c.end) {
 		c.mode, e.Sent = "standby", c.fail["TxDone"] == nil
@@ -97,7 +114,12 @@ func (c *fake) Interrupt() radio.Input {
 	return c.line
 }
 
-func (c *fake) Health(context.Context) error { return c.step("Health") }
+func (c *fake) Health(context.Context) error {
+	c.mu.Lock()
+	c.looked++
+	c.mu.Unlock()
+	return c.step("Health")
+}
 
 func (c *fake) Check(t *radio.Transmission) error {
 	if t.Frequency == 0 {
@@ -111,6 +133,9 @@ func (c *fake) Prepare(_ context.Context, t *radio.Transmission) error {
 		time.Sleep(c.slow)
 	}
 	c.mu.Lock()
+	if c.mode != "standby" {
+		c.misuse = append(c.misuse, "Prepare without Standby")
+	}
 	c.sending, c.mode = t, "ready"
 	c.mu.Unlock()
 	return c.step("Prepare")
@@ -195,7 +220,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, c *fake) *rig {
-	r := &rig{t: t, chip: c, radio: New(Config{Name: "r", Chip: c, Modulation: sf7})}
+	r := &rig{t: t, chip: c, radio: New(Config{Name: "r", Chip: c, Tuning: radio.Tuning{Modulation: sf7}})}
 	return r
 }
 

@@ -21,23 +21,28 @@ type job struct {
 func (r *Radio) airtime(t *radio.Transmission) time.Duration {
 	preamble := t.Preamble
 	if preamble == 0 {
-		preamble = r.o.Preamble
+		preamble = r.o.Tuning.Preamble
 	}
-	return radio.Airtime(t.Modulation, len(t.Payload), radio.AirtimeOptions{Preamble: int(preamble), NoCRC: !t.CRC, SX127x: r.o.SX127x})
+	return radio.Airtime(t.Modulation, len(t.Payload), radio.AirtimeOptions{Preamble: int(preamble), NoCRC: !t.CRC})
 }
 
 // Send implements radio.Radio: it returns when the last symbol has left. When ctx
 // ends before the transmission was begun, it is taken back; one that is under way
-// is waited for.
+// is waited for, since it is on the air. The errors of package radio:
 //
-// Later than 10 ms before its time a transmission is too late, more than 128 s
-// before too early. 32 may wait. Immediately means: in 20 ms, or as soon as what was
-// to be sent then is over.
+//   - ErrTooLate: less than 10 ms are left, the time has gone by, or this machine
+//     was too slow;
+//   - ErrTooEarly: more than 128 s are left;
+//   - ErrCollision: the radio sends something else then, or 32 wait already;
+//   - ErrFrequency, ErrPower, ErrRefused: the chip cannot send that;
+//   - ErrDown: the chip does not work, or did not end the frame.
+//
+// Immediately means: in 10 ms, or as soon as what was to be sent then is over.
 func (r *Radio) Send(ctx context.Context, t *radio.Transmission) error {
 	err := r.send(ctx, t)
 	if err != nil {
 		r.count(func(c *radio.Counts) { c.Unsent++ })
-		return fmt.Errorf("chip: %s: %w", r.o.Name, err)
+		return fmt.Errorf("%s: %s: %w", r.o.Driver, r.o.Name, err)
 	}
 	return nil
 }
@@ -69,7 +74,7 @@ func (r *Radio) send(ctx context.Context, t *radio.Transmission) error {
 func (r *Radio) admit(j *job) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.up {
+	if !r.open {
 		if r.status.Err != nil {
 			return fmt.Errorf("%w: %w", radio.ErrDown, r.status.Err)
 		}
@@ -81,7 +86,7 @@ func (r *Radio) admit(j *job) error {
 		return fmt.Errorf("%w: %s with a coding rate of 4/%d", radio.ErrRefused, j.t.DataRate(), j.t.CodingRate)
 	}
 	if j.t.Immediately {
-		j.start = r.free(now.Add(ahead), air)
+		j.start = r.free(now.Add(least), air)
 	} else {
 		j.start = r.counter.Time(j.t.Counter, now)
 	}
@@ -169,10 +174,11 @@ func (r *Radio) finish(j *job, err error) {
 	j.done <- err
 }
 
-// drop ends all jobs that wait.
+// drop ends all jobs that wait, and takes no more.
 func (r *Radio) drop(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.open = false
 	for _, j := range r.queue {
 		j.done <- err
 	}

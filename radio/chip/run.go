@@ -2,19 +2,21 @@ package chip
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"fieldgate/radio"
 )
 
-// waiting frames are dropped when so many are not taken.
+// heldFrames is how many frames may wait for receive; more are dropped.
 const heldFrames = 64
 
-// Run implements radio.Radio. A chip that is not there is tried again after 0.1 s,
-// 0.2 s and so on up to a minute. It returns nil.
+// Run implements radio.Radio. It takes bus and lines, and gives them back at the
+// end. A chip that fails after it was found healthy is opened anew at once, and what
+// waits to be sent still waits; one that is not there is tried again after 1 s, 2 s
+// and so on up to a minute. Run returns nil.
 func (r *Radio) Run(ctx context.Context, receive func(*radio.Frame)) error {
 	frames := make(chan *radio.Frame, heldFrames)
 	var delivery sync.WaitGroup
@@ -26,90 +28,109 @@ func (r *Radio) Run(ctx context.Context, receive func(*radio.Frame)) error {
 	defer delivery.Wait()
 	defer close(frames)
 
-	pause := firstPause
+	var pause time.Duration
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := r.session(ctx, frames)
+		s := &session{Radio: r, frames: frames}
+		err := s.run(ctx)
 		if e := r.o.Chip.Close(); e != nil {
 			r.log.Debug("closing the chip", "err", e)
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if err == nil {
+		if err != nil {
+			r.failed(err)
+		}
+		if s.healthy {
+			pause = 0
 			continue
 		}
-		if r.state(radio.Failing, err) {
-			r.log.Warn("the radio is down", "err", err)
-		} else {
-			r.log.Debug("the radio stays down", "err", err)
-		}
-		r.count(func(c *radio.Counts) { c.Resets++ })
 		r.drop(fmt.Errorf("%w: %w", radio.ErrDown, err))
-		if time.Since(began) > settled {
-			pause = firstPause
+		first := firstPause
+		if s.up {
+			first = shortPause
 		}
+		pause = min(max(2*pause, first), lastPause)
 		if wait(ctx, time.Now().Add(pause)) != nil {
 			break
 		}
-		pause = min(2*pause, lastPause)
 	}
 	r.state(radio.Waiting, nil)
 	r.drop(radio.ErrDown)
 	return nil
 }
 
-// session uses the chip until something is wrong with it, or ctx ends. Without an
-// error it is to be opened anew.
-func (r *Radio) session(ctx context.Context, frames chan<- *radio.Frame) error {
-	name, err := r.o.Chip.Open(ctx)
+// failed notes why a session ended.
+func (r *Radio) failed(err error) {
+	before := r.Status()[0]
+	r.state(radio.Failing, err)
+	r.count(func(c *radio.Counts) { c.Resets++ })
+	level := slog.LevelWarn
+	if before.State == radio.Failing && before.Err.Error() == err.Error() { // said already
+		level = slog.LevelDebug
+	}
+	r.log.Log(context.Background(), level, "the radio is down", "err", err)
+}
+
+// session is a chip in use, from Open to its next failure.
+type session struct {
+	*Radio
+	frames chan<- *radio.Frame
+	edges  chan time.Time // nil: there is no interrupt
+	lost   chan error     // the line cannot be read any more
+
+	up      bool // the chip was opened
+	healthy bool // and found to be well
+
+	clean     time.Time // the last look that found nothing
+	heard     time.Time // the last frame
+	listening time.Time // receiving since
+	arriving  bool      // a frame is on the way
+	missed    int       // frames in a row that the interrupt did not tell of
+}
+
+// run opens the chip and serves it until something is wrong with it, or ctx ends.
+// Without an error it is to be opened anew.
+func (s *session) run(ctx context.Context) error {
+	name, err := s.o.Chip.Open(ctx)
+	if name != "" {
+		s.mu.Lock()
+		s.status.Chip = name
+		s.mu.Unlock()
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.o.Chip.Receive(ctx); err != nil {
+	stop := s.watch(ctx)
+	defer stop()
+	if err := s.receive(ctx); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.status.Chip = name
-	r.mu.Unlock()
-	if r.state(radio.OK, nil) {
-		r.log.Info("the radio receives", "chip", name)
+	s.up, s.heard = true, time.Now()
+	if s.state(radio.OK, nil) {
+		s.log.Info("the radio receives", "chip", name, "frequency", s.o.Tuning.Frequency, "rate", s.o.Tuning.DataRate())
 	}
-	s := &session{Radio: r, frames: frames, polled: time.Now(), heard: time.Now(), checked: time.Now()}
-	stop := s.listen(ctx)
-	defer stop()
+	s.mu.Lock()
+	s.open = true
+	s.mu.Unlock()
 	return s.serve(ctx)
 }
 
-// session is a chip in use.
-type session struct {
-	*Radio
-	frames   chan<- *radio.Frame
-	edges    chan time.Time // nil: there is no interrupt
-	arriving bool
-	missed   int // frames in a row that the interrupt did not tell of
-	polled   time.Time
-	heard    time.Time
-	checked  time.Time
-}
-
-// listen follows the interrupt. Stop waits for its end.
-func (s *session) listen(ctx context.Context) (stop func()) {
+// watch follows the interrupt. Stop waits for its end.
+func (s *session) watch(ctx context.Context) (stop func()) {
 	line := s.o.Chip.Interrupt()
 	if line == nil {
 		return func() {}
 	}
-	edges := make(chan time.Time, 16)
-	s.edges = edges
+	edges, lost := make(chan time.Time, 16), make(chan error, 1)
+	s.edges, s.lost = edges, lost
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
 		for {
 			at, err := line.Next(ctx)
 			if err != nil {
-				if ctx.Err() == nil {
-					s.log.Warn("the interrupt line is lost: polling", "err", err)
-				}
+				lost <- err
 				return
 			}
 			select {
@@ -124,19 +145,25 @@ func (s *session) listen(ctx context.Context) (stop func()) {
 	}
 }
 
-// every is how often the chip is polled now.
+// blindly reports whether the interrupt cannot be trusted, or there is none.
+func (s *session) blindly() bool { return s.edges == nil || s.missed >= 2 }
+
+// every is how often the chip is polled now. The shortest frame has 12.25 symbols of
+// preamble and 8 of its header before its payload, which has 5 at least; a chip
+// tells at the end of the header, if not before, that a frame is on the way.
 func (s *session) every() time.Duration {
 	switch {
-	case s.edges != nil:
+	case !s.blindly():
 		return blind
 	case s.arriving:
 		return arriving
 	}
-	return min(max(4*s.o.Modulation.Symbol(), 2*time.Millisecond), 20*time.Millisecond)
+	return min(max(3*s.o.Tuning.Symbol(), time.Millisecond), 10*time.Millisecond)
 }
 
 // serve waits for what comes next and does it.
 func (s *session) serve(ctx context.Context) error {
+	check := time.Now().Add(healthEvery)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -146,23 +173,24 @@ func (s *session) serve(ctx context.Context) error {
 			if err := s.transmit(ctx, j); err != nil {
 				return err
 			}
-			s.checked, s.polled, s.arriving = time.Now(), time.Now(), false
 			continue
 		}
-		idle := due.IsZero() || due.Sub(now) > time.Second
-		switch {
-		case now.Sub(s.checked) >= healthEvery:
-			s.checked = now
+		if settled := s.listening.Add(settle); check.Before(settled) {
+			check = settled
+		}
+		if !check.After(now) {
 			if err := s.o.Chip.Health(ctx); err != nil {
 				return err
 			}
+			s.healthy, check = true, now.Add(healthEvery)
 			continue
-		case now.Sub(s.heard) >= quiet && idle: // looked at whenever the chip is polled
+		}
+		if now.Sub(s.heard) >= quiet && (due.IsZero() || due.Sub(now) > time.Second) {
 			s.log.Debug("nothing was heard for long: opening the chip anew")
 			return nil
 		}
-		next := earliest(due, s.polled.Add(s.every()), s.checked.Add(healthEvery))
-		timer.Reset(next.Sub(now))
+		poll := s.clean.Add(s.every())
+		timer.Reset(earliest(due, poll, check).Sub(now))
 		var err error
 		select {
 		case <-ctx.Done():
@@ -170,8 +198,13 @@ func (s *session) serve(ctx context.Context) error {
 		case <-s.wake:
 		case at := <-s.edges:
 			err = s.look(ctx, at)
+		case why := <-s.lost:
+			if ctx.Err() == nil {
+				s.log.Warn("the interrupt line is lost: polling", "err", why)
+			}
+			s.edges, s.lost = nil, nil
 		case now := <-timer.C:
-			if now.Sub(s.polled) >= s.every() {
+			if !poll.After(now) {
 				err = s.look(ctx, time.Time{})
 			}
 		}
@@ -189,129 +222,4 @@ func earliest(first time.Time, more ...time.Time) time.Time {
 		}
 	}
 	return first
-}
-
-// look asks the chip what happened. Edge is when the interrupt rose; zero: it did
-// not.
-func (s *session) look(ctx context.Context, edge time.Time) error {
-	before := s.polled
-	s.polled = time.Now()
-	e, err := s.o.Chip.Poll(ctx)
-	if err != nil {
-		return err
-	}
-	s.arriving = e.Arriving
-	for queued := true; queued; { // the last one is that of the frame
-		select {
-		case edge = <-s.edges:
-		default:
-			queued = false
-		}
-	}
-	if !edge.IsZero() {
-		s.missed = 0
-	}
-	if e.Frame == nil {
-		return nil
-	}
-	at := edge
-	if edge.IsZero() {
-		at = s.polled.Add(-s.polled.Sub(before) / 2)
-		if s.edges != nil {
-			at = s.polled
-			if s.missed++; s.missed >= 2 {
-				s.log.Warn("the interrupt line does not tell of frames: polling; is it wired?")
-				s.edges = nil
-			}
-		}
-	}
-	s.heard = s.polled
-	s.deliver(e.Frame, at)
-	return nil
-}
-
-// deliver hands a frame on.
-func (s *session) deliver(f *radio.Frame, at time.Time) {
-	f.Radio, f.At, f.Counter = s.o.Name, at, s.counter.At(at)
-	s.count(func(c *radio.Counts) {
-		switch f.CRC {
-		case radio.CRCOK:
-			c.Received++
-		case radio.CRCBad:
-			c.BadCRC++
-		default:
-			c.NoCRC++
-		}
-	})
-	select {
-	case s.frames <- f:
-	default:
-		s.log.Warn("a frame is lost: nobody takes them")
-	}
-}
-
-// errEndless: the chip did not say that a transmission has ended.
-var errEndless = errors.New("the transmission does not end")
-
-// transmit sends j and goes back to reception. The error is the chip's.
-func (s *session) transmit(ctx context.Context, j *job) error {
-	err := s.look(ctx, time.Time{}) // the frame that has just come, if one has
-	if err == nil {
-		err = s.o.Chip.Prepare(ctx, j.t)
-	}
-	if err != nil {
-		s.finish(j, fmt.Errorf("%w: %w", radio.ErrDown, err))
-		return err
-	}
-	due := j.start.Add(-s.o.Chip.Lead())
-	if err := until(ctx, due); err != nil {
-		s.finish(j, radio.ErrDown)
-		return err
-	}
-	// A receiver opens its window a few symbols early: two symbols too late, and
-	// at least a millisecond, do no harm.
-	if late := time.Since(due); late > max(time.Millisecond, 2*j.t.Symbol()) {
-		s.finish(j, fmt.Errorf("%w: this machine was %v late", radio.ErrTooLate, late.Round(time.Microsecond)))
-		return s.o.Chip.Receive(ctx)
-	}
-	err = s.o.Chip.Fire(ctx)
-	if err == nil {
-		err = s.sent(ctx, j)
-	}
-	if err != nil {
-		s.finish(j, fmt.Errorf("%w: %w", radio.ErrDown, err))
-		return err
-	}
-	s.finish(j, nil)
-	return s.o.Chip.Receive(ctx)
-}
-
-// sent waits for the end of j.
-func (s *session) sent(ctx context.Context, j *job) error {
-	const grace = 200 * time.Millisecond
-	every := 2 * time.Millisecond
-	first := j.end.Add(time.Millisecond)
-	if s.edges != nil {
-		first, every = j.end.Add(10*time.Millisecond), 20*time.Millisecond
-	}
-	timer := time.NewTimer(time.Until(first))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.edges:
-		case <-timer.C:
-			timer.Reset(every)
-		}
-		e, err := s.o.Chip.Poll(ctx)
-		switch {
-		case err != nil:
-			return err
-		case e.Sent:
-			return nil
-		case time.Now().After(j.end.Add(grace)):
-			return errEndless
-		}
-	}
 }

@@ -88,6 +88,8 @@ type SX1262 struct {
 type Command struct {
 	At time.Time // when NSS went high
 	W  []byte    // with the zeros that were written to read
+	// Idle says that it asked for interrupts when there were none.
+	Idle bool
 }
 
 // String is the bytes in hexadecimal.
@@ -230,7 +232,8 @@ func (c *SX1262) selected(on bool) {
 	if len(c.in) == 0 {
 		return
 	}
-	c.commands = append(c.commands, Command{now, slices.Clone(c.in)})
+	idle := c.in[0] == opGetIrqStatus && c.irq == 0
+	c.commands = append(c.commands, Command{now, slices.Clone(c.in), idle})
 	if len(c.commands) > keptCommands {
 		c.commands = slices.Clone(c.commands[keptCommands/2:])
 	}

@@ -277,7 +277,7 @@ func (c *SX1276) write(a, v byte) {
 }
 
 // calibrate is a write to the FSK register ImageCal: bit 6 starts a calibration,
-// about 10 ms long (section 2.1.3.8).
+// about 10 ms long (datasheet: Image and RSSI Calibration).
 func (c *SX1276) calibrate(v byte) {
 	c.common[sxImageCal] = v &^ 0x60
 	if v&0x40 == 0 {

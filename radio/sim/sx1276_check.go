@@ -63,7 +63,7 @@ func (c *SX1276) checkErrata(tx bool) {
 	}
 }
 
-// checkPower looks at the amplifier's limits (section 5.4.3 and 5.4.4).
+// checkPower looks at the amplifier's limits (section 5.4).
 func (c *SX1276) checkPower() {
 	pa, dac, ocp := c.common[sxPaConfig], c.common[sxPaDac], c.common[sxOcp]
 	trim := 45 + 5*int(ocp&0x1f)

@@ -7,7 +7,7 @@ import (
 	"fieldgate/radio"
 )
 
-// writeOpMode is a write to OpMode (section 4.1.6): LongRange changes in sleep
+// writeOpMode is a write to OpMode (register table, RegOpMode): LongRange changes in sleep
 // only.
 func (c *SX1276) writeOpMode(v byte) {
 	old := c.common[sxOpMode]
@@ -88,7 +88,7 @@ func (c *SX1276) frequency(tx bool) uint32 {
 // implicit reports whether frames have no header.
 func (c *SX1276) implicit() bool { return c.lora[sxModemConfig1]&1 != 0 }
 
-// outputPower is in dBm (section 5.4.2 and 5.4.3).
+// outputPower is in dBm (section 5.4).
 func (c *SX1276) outputPower() float64 {
 	pa := c.common[sxPaConfig]
 	out := float64(pa & 0x0f)
@@ -279,7 +279,7 @@ func (c *SX1276) levels(r Reception) {
 	}
 	c.lora[sxPktRSSI] = byte(min(max(math.Round(raw), 0), 255))
 	// Section 4.1.5: Hz = FEI * 2^24 / 32e6 * bandwidth in kHz / 500, the receiver
-	// above the sender (measured in sandeepmistry/arduino-LoRa #600).
+	// above the sender (as a user observed, sandeepmistry/arduino-LoRa #600).
 	fei := int32(math.Round(-float64(r.FrequencyError) * 32e6 / (1 << 24) * 500e3 / float64(r.Bandwidth)))
 	c.lora[sxFEIMSB], c.lora[sxFEIMSB+1], c.lora[sxFEIMSB+2] = byte(fei>>16)&0x0f, byte(fei>>8), byte(fei)
 }

@@ -76,7 +76,7 @@ func (b *bench) only(want ...string) {
 
 func TestSX1276Reset(t *testing.T) {
 	onBench(t, func(b *bench) {
-		// Values after a reset: datasheet table 41.
+		// Values after a reset: datasheet, register tables.
 		reset, err := b.board.Output("RST", false)
 		if err != nil {
 			t.Fatal(err)

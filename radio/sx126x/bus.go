@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"periph.io/x/conn/v3/spi"
 
 	"fieldgate/radio"
 	"fieldgate/radio/chip"
@@ -117,37 +114,11 @@ func (l *lines) antenna(tx, rx bool) error {
 
 // bus is the connection to the chip.
 type bus struct {
-	port    spi.PortCloser
-	conn    spi.Conn
-	alone   sync.Locker
-	ready   time.Time // without BUSY: when the next command may come
-	w, r    [4 + 256]byte
-	status  byte // the last one
-	elapsed time.Duration
-}
-
-// connect opens the bus. Where NSS is on a line of its own the bus need not move
-// its own one, but some kernels refuse that: it then moves for nothing. A port can
-// be connected once, even if that fails.
-func (d *device) connect() error {
-	modes := []spi.Mode{spi.Mode0}
-	if d.cs != nil {
-		modes = []spi.Mode{spi.Mode0 | spi.NoCS, spi.Mode0}
-	}
-	var err error
-	for _, m := range modes {
-		port, e := d.c.Board.SPI(d.c.Bus)
-		if e != nil {
-			return e
-		}
-		conn, e := port.Connect(d.c.Speed, m, 8)
-		if e == nil {
-			d.port, d.conn, d.alone = port, conn, chip.Exclusive(d.c.Bus)
-			return nil
-		}
-		err = errors.Join(fmt.Errorf("%s: %w", d.c.Bus, e), port.Close())
-	}
-	return err
+	line   *chip.Line // nil: not open
+	ready  time.Time  // without BUSY: when the next command may come
+	w, r   [4 + 256]byte
+	status byte          // the last one
+	cost   time.Duration // of the shortest transaction since it was set
 }
 
 // Times in which the chip has to be ready (section 8.3.1 and table 8-2 have the
@@ -182,7 +153,7 @@ const (
 // free waits until the chip takes commands.
 func (d *device) free(ctx context.Context) error {
 	if d.busy == nil {
-		return sleep(ctx, time.Until(d.ready))
+		return chip.Pause(ctx, time.Until(d.ready))
 	}
 	var end time.Time
 	for n := 0; ; n++ {
@@ -199,52 +170,24 @@ func (d *device) free(ctx context.Context) error {
 		case time.Now().After(end):
 			return fmt.Errorf("%w: BUSY is high for more than %v", ErrBusy, busyLimit)
 		}
-		if err := sleep(ctx, busyPause); err != nil {
+		if err := chip.Pause(ctx, busyPause); err != nil {
 			return err
 		}
-	}
-}
-
-// sleep waits for d, or for the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
 // exchange writes w and reads as many bytes into d.r.
 func (d *device) exchange(n int) error {
 	began := time.Now()
-	err := d.transfer(n)
+	err := d.line.Tx(d.w[:n], d.r[:n])
 	ended := time.Now()
-	d.elapsed = ended.Sub(began)
+	d.cost = min(d.cost, ended.Sub(began))
 	wait, ok := waits[d.w[0]]
 	if !ok {
 		wait = usualWait
 	}
 	d.ready = ended.Add(wait)
 	return err
-}
-
-// transfer has the bus to itself while the chip is selected.
-func (d *device) transfer(n int) error {
-	d.alone.Lock()
-	defer d.alone.Unlock()
-	if d.cs == nil {
-		return d.conn.Tx(d.w[:n], d.r[:n])
-	}
-	if err := d.cs.Set(false); err != nil {
-		return err
-	}
-	return errors.Join(d.conn.Tx(d.w[:n], d.r[:n]), d.cs.Set(true))
 }
 
 // do is one command: it waits until the chip is ready, and looks at the status

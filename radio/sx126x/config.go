@@ -41,7 +41,7 @@ type Config struct {
 	// InvertIQ: receive inverted frames, as LoRaWAN's downlinks are.
 	InvertIQ bool
 	// MaxPower in dBm is the most that the chip puts out: -9 to 22, an SX1261 -17 to
-	// 15; 0: all. A transmission with more is sent with this.
+	// 15, below 400 MHz 14; 0: all. A transmission with more is sent with this.
 	MaxPower int8
 	// AntennaGain in dBi, cable and amplifier included, is taken off the power of a
 	// transmission.
@@ -71,7 +71,7 @@ func New(c Config) (Radio, error) {
 	if err != nil {
 		return Radio{}, err
 	}
-	return Radio{chip.New(chip.Config{Name: c.Name, Chip: d, Modulation: d.c.Tuning.Modulation, Log: c.Log})}, nil
+	return Radio{chip.New(chip.Config{Name: c.Name, Driver: "sx126x", Chip: d, Tuning: d.c.Tuning, Log: c.Log})}, nil
 }
 
 // newDevice checks c and fills in what it leaves open.
@@ -82,7 +82,7 @@ func newDevice(c Config) (*device, error) {
 	if c.Model == "" {
 		c.Model = SX1262
 	}
-	low, high := powers(c.Model)
+	low, high := powersAt(c.Model, c.Tuning.Frequency)
 	if c.MaxPower == 0 {
 		c.MaxPower = high
 	}
@@ -128,7 +128,7 @@ type device struct {
 	tuned    tuned
 	power    int8          // output in dBm
 	limit    time.Duration // of the transmission that was prepared
-	fireCost time.Duration // of a transaction
+	standby  bool          // the reception was ended
 	coming   time.Time     // since then a frame is on the way
 	received uint16        // frames that were read since the chip counts them
 }
@@ -136,13 +136,13 @@ type device struct {
 var _ chip.Chip = (*device)(nil)
 
 // chipPower is the output in dBm for a transmission with so much EIRP.
-func (d *device) chipPower(eirp int8) (int8, error) {
-	low, _ := powers(d.c.Model)
+func (d *device) chipPower(eirp int8, hz uint32) (int8, error) {
+	low, high := powersAt(d.c.Model, hz)
 	p := math.Floor(float64(eirp) - d.c.AntennaGain)
 	if p < float64(low) {
 		return 0, fmt.Errorf("%w: %d dBm EIRP with an antenna of %g dBi, and the chip has at least %d dBm", radio.ErrPower, eirp, d.c.AntennaGain, low)
 	}
-	return int8(min(p, float64(d.c.MaxPower))), nil
+	return int8(min(p, float64(min(high, d.c.MaxPower)))), nil
 }
 
 // Check implements chip.Chip.
@@ -159,6 +159,6 @@ func (d *device) Check(t *radio.Transmission) error {
 	if err := checkPreamble(t.Preamble); err != nil {
 		return fmt.Errorf("%w: %w", radio.ErrRefused, err)
 	}
-	_, err := d.chipPower(t.Power)
+	_, err := d.chipPower(t.Power, t.Frequency)
 	return err
 }

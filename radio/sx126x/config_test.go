@@ -21,23 +21,24 @@ func (noBoard) Input(string, bool) (radio.Input, error)   { return nil, errors.E
 
 func TestConfig(t *testing.T) {
 	for want, spoil := range map[string]func(*Config){
-		"":                             func(*Config) {},
-		"no board or bus":              func(c *Config) { c.Board = nil },
-		"sx126x: lora0: no board":      func(c *Config) { c.Bus = "" },
-		`model "SX1280"`:               func(c *Config) { c.Model = "SX1280" },
-		"an SX1262 has 150 to 960 MHz": func(c *Config) { c.Tuning.Frequency = 2400000000 },
-		"an SX1268 has 410 to 810 MHz": func(c *Config) { c.Model = SX1268 },
-		"spreading factor 0":           func(c *Config) { c.Tuning.SF = 0 },
-		"spreading factor 13":          func(c *Config) { c.Tuning.SF = 13 },
-		"a bandwidth of 100000 Hz":     func(c *Config) { c.Tuning.Bandwidth = 100000 },
-		"coding rate 4/9":              func(c *Config) { c.Tuning.CodingRate = 9 },
-		"a preamble of 3 symbols":      func(c *Config) { c.Tuning.Preamble = 3 },
-		"a TCXO at 5 V":                func(c *Config) { c.TCXO = 5 },
-		"23 dBm: an SX1262 has -9":     func(c *Config) { c.MaxPower = 23 },
-		"16 dBm: an SX1261 has -17":    func(c *Config) { c.Model, c.MaxPower = SX1261, 16 },
-		"an antenna gain of NaN dBi":   func(c *Config) { c.AntennaGain = math.NaN() },
-		"an antenna gain of 60 dBi":    func(c *Config) { c.AntennaGain = 60 },
-		"a clock of 20MHz":             func(c *Config) { c.Speed = 20 * physic.MegaHertz },
+		"":                                func(*Config) {},
+		"no board or bus":                 func(c *Config) { c.Board = nil },
+		"sx126x: lora0: no board":         func(c *Config) { c.Bus = "" },
+		`model "SX1280"`:                  func(c *Config) { c.Model = "SX1280" },
+		"an SX1262 has 150 to 960 MHz":    func(c *Config) { c.Tuning.Frequency = 2400000000 },
+		"an SX1268 has 410 to 810 MHz":    func(c *Config) { c.Model = SX1268 },
+		"spreading factor 0":              func(c *Config) { c.Tuning.SF = 0 },
+		"spreading factor 13":             func(c *Config) { c.Tuning.SF = 13 },
+		"a bandwidth of 100000 Hz":        func(c *Config) { c.Tuning.Bandwidth = 100000 },
+		"coding rate 4/9":                 func(c *Config) { c.Tuning.CodingRate = 9 },
+		"a preamble of 3 symbols":         func(c *Config) { c.Tuning.Preamble = 3 },
+		"a TCXO at 5 V":                   func(c *Config) { c.TCXO = 5 },
+		"23 dBm: an SX1262 has -9":        func(c *Config) { c.MaxPower = 23 },
+		"15 dBm: an SX1261 has -17 to 14": func(c *Config) { c.Model, c.MaxPower, c.Tuning.Frequency = SX1261, 15, 169400000 },
+		"16 dBm: an SX1261 has -17":       func(c *Config) { c.Model, c.MaxPower = SX1261, 16 },
+		"an antenna gain of NaN dBi":      func(c *Config) { c.AntennaGain = math.NaN() },
+		"an antenna gain of 60 dBi":       func(c *Config) { c.AntennaGain = 60 },
+		"a clock of 20MHz":                func(c *Config) { c.Speed = 20 * physic.MegaHertz },
 	} {
 		c := wiring
 		c.Board = noBoard{}
@@ -45,6 +46,21 @@ func TestConfig(t *testing.T) {
 		_, err := New(c)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestBelow400 has an SX1261 with all its power, and less where it must be less.
+func TestBelow400(t *testing.T) {
+	c := wiring
+	c.Board, c.Model = noBoard{}, SX1261
+	d, err := newDevice(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hz, want := range map[uint32]int8{868100000: 15, 433175000: 15, 169400000: 14} {
+		if got, err := d.chipPower(20, hz); err != nil || got != want {
+			t.Errorf("%d Hz: %d dBm, %v", hz, got, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"fieldgate/radio"
+	"fieldgate/radio/chip"
 )
 
 // Health implements chip.Chip: the chip receives, has no errors, has kept its
@@ -49,19 +50,16 @@ func (d *device) counted(ctx context.Context) error {
 	return nil
 }
 
-// Info is what a chip tells about itself.
-type Info = []struct{ Name, Value string }
-
 // Probe looks for the chip, sets it up as Run does, and reads back what it has.
 // It must not run at the same time as the radio. What was found until an error
 // comes with it.
-func Probe(ctx context.Context, c Config) (Info, error) {
+func Probe(ctx context.Context, c Config) (chip.Info, error) {
 	d, err := newDevice(c)
 	if err != nil {
-		return nil, err
+		return chip.Info{}, err
 	}
 	info, err := d.probe(ctx)
-	if e := d.Close(); err == nil && e != nil {
+	if e := d.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
@@ -70,15 +68,13 @@ func Probe(ctx context.Context, c Config) (Info, error) {
 	return info, nil
 }
 
-func (d *device) probe(ctx context.Context) (info Info, err error) {
+func (d *device) probe(ctx context.Context) (info chip.Info, err error) {
 	add := func(name, format string, a ...any) {
-		info = append(info, struct{ Name, Value string }{name, fmt.Sprintf(format, a...)})
+		info.Settings = append(info.Settings, chip.Setting{Name: name, Value: fmt.Sprintf(format, a...)})
 	}
-	name, err := d.Open(ctx)
-	if err != nil {
-		return nil, err
+	if info.Chip, err = d.Open(ctx); err != nil {
+		return info, err
 	}
-	add("chip", "%s", name)
 	if err := d.Receive(ctx); err != nil {
 		return info, err
 	}

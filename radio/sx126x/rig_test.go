@@ -103,11 +103,14 @@ func (r *rig) clean() {
 	}
 }
 
-// commands are the chip's log from n on.
+// commands are the chip's log from n on, without idle polls: when they come depends
+// on nothing but time.
 func (r *rig) commands(n int) []string {
 	var out []string
 	for _, c := range r.chip.Commands()[n:] {
-		out = append(out, c.String())
+		if !c.Idle {
+			out = append(out, c.String())
+		}
 	}
 	return out
 }

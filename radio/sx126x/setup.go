@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fieldgate/radio"
+	"fieldgate/radio/chip"
 )
 
 // tcxoStart is how long the TCXO is given. Modules need 1 to 5 ms.
@@ -17,7 +18,7 @@ const tcxoStart = 5 * time.Millisecond
 func (d *device) Open(ctx context.Context) (string, error) {
 	err := d.take(&d.c)
 	if err == nil {
-		err = d.connect()
+		d.line, err = chip.Connect(d.c.Board, d.c.Bus, d.cs, d.c.Speed)
 	}
 	if err != nil {
 		return "", err
@@ -37,16 +38,16 @@ func (d *device) Open(ctx context.Context) (string, error) {
 // Close implements chip.Chip. The chip is left asleep, if it can be reached.
 func (d *device) Close() error {
 	var err error
-	if d.conn != nil {
+	if d.line != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), busyLimit)
 		err = d.all(ctx, []byte{opSetStandby, 0}, []byte{opSetSleep, 0})
 		cancel()
 	}
 	err = errors.Join(err, d.antenna(false, false))
-	if d.port != nil {
-		err = errors.Join(err, d.port.Close())
+	if d.line != nil {
+		err = errors.Join(err, d.line.Close())
 	}
-	d.port, d.conn = nil, nil
+	d.line = nil
 	return errors.Join(err, d.release())
 }
 
@@ -57,19 +58,19 @@ func (d *device) Interrupt() radio.Input { return d.irq }
 // what it calls itself.
 func (d *device) identify(ctx context.Context) (string, error) {
 	if len(d.enable) > 0 { // the module may have had no supply until now
-		if err := sleep(ctx, startWait); err != nil {
+		if err := chip.Pause(ctx, startWait); err != nil {
 			return "", err
 		}
 	}
 	if d.reset != nil {
 		// At least 100 µs (section 8.1).
-		if err := errors.Join(d.reset.Set(false), sleep(ctx, time.Millisecond), d.reset.Set(true)); err != nil {
+		if err := errors.Join(d.reset.Set(false), chip.Pause(ctx, time.Millisecond), d.reset.Set(true)); err != nil {
 			return "", fmt.Errorf("reset: %w", err)
 		}
 	} else {
 		// The edge of NSS ends a sleep, and the command with it is lost (section
 		// 9.3). BUSY is high in sleep too: a chip that starts is given its time.
-		if err := sleep(ctx, startWait); err != nil {
+		if err := chip.Pause(ctx, startWait); err != nil {
 			return "", err
 		}
 		d.w[0], d.w[1] = opGetStatus, 0
@@ -79,7 +80,7 @@ func (d *device) identify(ctx context.Context) (string, error) {
 	}
 	d.ready = time.Now().Add(startWait)
 	if d.busy != nil { // it rises a little later
-		if err := sleep(ctx, time.Millisecond); err != nil {
+		if err := chip.Pause(ctx, time.Millisecond); err != nil {
 			return "", err
 		}
 	}

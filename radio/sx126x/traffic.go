@@ -14,7 +14,6 @@ import (
 // payload (section 13.1.5).
 func (d *device) Receive(ctx context.Context) error {
 	t := d.c.Tuning
-	// For reception without 500 kHz the bit of section 15.1 stays set.
 	err := d.tune(ctx, t.Frequency, t.Modulation, false)
 	if err == nil {
 		err = d.packet(ctx, t.Preamble, radio.MaxPayload, true, d.c.InvertIQ)
@@ -27,7 +26,14 @@ func (d *device) Receive(ctx context.Context) error {
 			[]byte{opClearIrqStatus, irqAll >> 8, irqAll & 0xff},
 			[]byte{opSetRx, 0xff, 0xff, 0xff})
 	}
+	d.standby = false
 	return err
+}
+
+// Standby implements chip.Chip. The oscillator keeps running (section 13.1.2).
+func (d *device) Standby(ctx context.Context) error {
+	d.standby = true
+	return d.all(ctx, []byte{opSetStandby, 1})
 }
 
 // Poll implements chip.Chip. What was seen is cleared before the frame is read: a
@@ -39,7 +45,7 @@ func (d *device) Poll(ctx context.Context) (chip.Event, error) {
 	}
 	flags := uint16(b[0])<<8 | uint16(b[1])
 	if flags == 0 {
-		if m := mode(d.status); m != modeRX && m != modeTX {
+		if m := mode(d.status); m != modeRX && m != modeTX && !d.standby {
 			return chip.Event{}, fmt.Errorf("%w: %s, and nothing happened; has its supply failed?", ErrMode, modeNames[m])
 		}
 		return chip.Event{}, nil
@@ -144,13 +150,11 @@ func levels(s []byte) (rssi, snr float32) {
 // Prepare implements chip.Chip (section 14.2). It ends with the PLL running, so
 // that little is left to do.
 func (d *device) Prepare(ctx context.Context, t *radio.Transmission) error {
-	power, err := d.chipPower(t.Power)
+	power, err := d.chipPower(t.Power, t.Frequency)
 	if err != nil {
 		return err
 	}
-	if err := d.all(ctx, []byte{opSetStandby, 1}); err != nil {
-		return err
-	}
+	d.cost = time.Millisecond
 	if err := d.tune(ctx, t.Frequency, t.Modulation, false); err != nil {
 		return err
 	}
@@ -184,7 +188,6 @@ func (d *device) Prepare(ctx context.Context, t *radio.Transmission) error {
 	if err := d.all(ctx, []byte{opSetFs}); err != nil { // section 13.1.3
 		return err
 	}
-	d.fireCost = d.elapsed
 	return d.free(ctx)
 }
 
@@ -204,12 +207,14 @@ func (d *device) amplify(ctx context.Context, dBm int8) error {
 // ramp is the time from SetTx to the preamble, with the PLL running (table 8-2).
 const ramp = 76 * time.Microsecond
 
-// Lead implements chip.Chip. A transaction takes as long as the last one did.
-func (d *device) Lead() time.Duration { return ramp + min(d.fireCost, time.Millisecond) }
+// Lead implements chip.Chip. The transaction takes as long as the shortest one of the
+// preparation did.
+func (d *device) Lead() time.Duration { return ramp + d.cost }
 
 // Fire implements chip.Chip. Should the end not come, the chip's own timeout ends
 // the transmission (section 13.1.4).
 func (d *device) Fire(ctx context.Context) error {
 	t := timeout(d.limit)
+	d.standby = false
 	return d.all(ctx, []byte{opSetTx, t[0], t[1], t[2]})
 }

@@ -161,6 +161,16 @@ func tcxoCode(volts float64) (byte, bool) {
 	return 0, false
 }
 
+// powersAt is the range of the output in dBm on a frequency: below 400 MHz the
+// SX1261's amplifier must not be set up for 15 dBm (section 13.1.14.1).
+func powersAt(model string, hz uint32) (low, high int8) {
+	low, high = powers(model)
+	if model == SX1261 && hz < 400e6 {
+		high = 14
+	}
+	return low, high
+}
+
 // powers is the range of the output in dBm (section 13.4.4, table 13-21 for the
 // SX1261's 15 dBm).
 func powers(model string) (low, high int8) {
@@ -171,9 +181,9 @@ func powers(model string) (low, high int8) {
 }
 
 // amplifier gives the parameters of SetPaConfig and SetTxParams and the limit of
-// the current for an output in dBm (sections 13.1.14.1, 13.4.4 and 5.1, table
-// 5-2). The amplifier is always set up for full power, as Semtech's drivers do;
-// less comes from SetTxParams. The ramp is 200 µs.
+// the current for an output in dBm (sections 13.1.14.1 and 13.4.4, table 5-2). The
+// amplifier is always set up for full power, as Semtech's drivers do; less comes
+// from SetTxParams. The ramp is 200 µs.
 func amplifier(model string, dBm int8) (pa [4]byte, tx [2]byte, ocp byte) {
 	const ramp200 = 0x04
 	if model != SX1261 {
@@ -227,8 +237,7 @@ func checkFrequency(model string, hz uint32) error {
 	return nil
 }
 
-// checkPreamble refuses what receivers do not find (section 6.1.1.1); 0 is the
-// usual one.
+// checkPreamble refuses what receivers do not find; 0 is the usual one.
 func checkPreamble(symbols uint16) error {
 	if symbols != 0 && symbols < 6 {
 		return fmt.Errorf("a preamble of %d symbols: it has at least 6", symbols)

@@ -110,7 +110,7 @@ func TestPower(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := d.chipPower(c.eirp)
+		got, err := d.chipPower(c.eirp, 868100000)
 		if got != c.want || errors.Is(err, radio.ErrPower) != c.refused {
 			t.Errorf("%+v: %d, %v", c, got, err)
 		}

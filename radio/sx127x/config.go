@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"sync"
-	"time"
 
 	"periph.io/x/conn/v3/physic"
 
 	"fieldgate/radio"
+	"fieldgate/radio/chip"
 )
 
 // Config says how a chip is wired and what it listens to.
@@ -39,42 +38,23 @@ type Config struct {
 	Log   *slog.Logger // nil: no log
 }
 
-// The times of the driver.
-const (
-	// lead is how long before its time a transmission is prepared.
-	lead = 20 * time.Millisecond
-	// tooLate is how far ahead a transmission has to come at least.
-	tooLate = 10 * time.Millisecond
-	// tooEarly is how far ahead it may be at most: what a packet forwarder allows.
-	tooEarly = 128 * time.Second
-	// checkEvery is how often the chip's settings are read back.
-	checkEvery = 10 * time.Second
-	// txMargin is how long after its end a frame may not have been reported.
-	txMargin = 100 * time.Millisecond
-	// maxPause is the longest time between two attempts to set the chip up.
-	maxPause = time.Minute
-)
-
 // Radio implements radio.Radio for one chip.
-type Radio struct {
-	c       Config
-	rx      air
-	lf      bool
-	counter radio.Counter
-	queue   queue
-
-	mu     sync.Mutex
-	status radio.Status
-}
+type Radio struct{ *chip.Radio }
 
 var _ radio.Radio = (*Radio)(nil)
 
 // New checks c. The chip is not touched before Run. In a testing/synctest bubble,
 // call it inside the bubble.
 func New(c Config) (*Radio, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	d, err := newDevice(c)
+	if err != nil {
+		return nil, err
 	}
+	return &Radio{chip.New(chip.Config{Name: c.Name, Driver: "sx127x", Chip: d, Tuning: d.c.Tuning, Log: c.Log})}, nil
+}
+
+// newDevice checks c and fills in what it leaves open.
+func newDevice(c Config) (*device, error) {
 	if c.Speed == 0 {
 		c.Speed = physic.MegaHertz
 	}
@@ -85,7 +65,7 @@ func New(c Config) (*Radio, error) {
 	if c.MaxPower == 0 {
 		c.MaxPower = usual
 	}
-	t := c.Tuning
+	t := &c.Tuning
 	lf, known := bandOf(t.Frequency)
 	err := checkModulation(t.Modulation)
 	switch {
@@ -94,6 +74,8 @@ func New(c Config) (*Radio, error) {
 	case err != nil:
 	case !known:
 		err = fmt.Errorf("%d Hz: the chip has 137-175, 410-525 and 862-1020 MHz: %w", t.Frequency, radio.ErrFrequency)
+	case checkBandwidth(t.Frequency, t.Bandwidth) != nil:
+		err = checkBandwidth(t.Frequency, t.Bandwidth)
 	case t.Preamble != 0 && t.Preamble < 6:
 		err = fmt.Errorf("a preamble of %d symbols: it has at least 6", t.Preamble)
 	case c.MaxPower < low || c.MaxPower > high:
@@ -106,29 +88,45 @@ func New(c Config) (*Radio, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sx127x: %s: %w", c.Name, err)
 	}
-	r := &Radio{c: c, lf: lf, counter: radio.NewCounter()}
-	r.rx = air{frequency: t.Frequency, Modulation: t.Modulation, syncWord: t.SyncWord, preamble: t.Preamble, invertIQ: c.InvertIQ, crc: true}
-	if r.rx.preamble == 0 {
-		r.rx.preamble = 8
+	if t.Preamble == 0 {
+		t.Preamble = 8
 	}
-	r.status = radio.Status{Radio: c.Name, Since: time.Now()}
-	r.queue.init()
-	return r, nil
+	rx := air{frequency: t.Frequency, Modulation: t.Modulation, syncWord: t.SyncWord, preamble: t.Preamble, invertIQ: c.InvertIQ, crc: true}
+	return &device{c: c, rx: rx, lf: lf}, nil
 }
 
-// Counter is the radio's count of microseconds at a time.
-func (r *Radio) Counter(at time.Time) uint32 { return r.counter.At(at) }
-
-// Status implements radio.Radio.
-func (r *Radio) Status() []radio.Status {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return []radio.Status{r.status}
+// Check implements chip.Chip. The errors of package radio: ErrRefused for another
+// modulation or length than the chip has, ErrFrequency for a frequency that is not
+// one of the chip's, or is on its other port, ErrPower for less than the chip can go
+// down to. With more than it may put out it is sent with what it may.
+func (d *device) Check(t *radio.Transmission) error {
+	if err := checkModulation(t.Modulation); err != nil {
+		return fmt.Errorf("%w: %w", radio.ErrRefused, err)
+	}
+	switch lf, known := bandOf(t.Frequency); {
+	case len(t.Payload) == 0 || len(t.Payload) > radio.MaxPayload:
+		return fmt.Errorf("%w: a payload of %d bytes: it has 1 to %d", radio.ErrRefused, len(t.Payload), radio.MaxPayload)
+	case t.Preamble != 0 && t.Preamble < 6:
+		return fmt.Errorf("%w: a preamble of %d symbols: it has at least 6", radio.ErrRefused, t.Preamble)
+	case !known || lf != d.lf:
+		return fmt.Errorf("%w: %d Hz", radio.ErrFrequency, t.Frequency)
+	}
+	if err := checkBandwidth(t.Frequency, t.Bandwidth); err != nil {
+		return fmt.Errorf("%w: %w", radio.ErrRefused, err)
+	}
+	_, err := d.chipPower(t.Power)
+	return err
 }
 
-// note changes the status.
-func (r *Radio) note(change func(*radio.Status)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	change(&r.status)
+// chipPower is the output in dBm for a transmission with so much EIRP.
+func (d *device) chipPower(eirp int8) (int, error) {
+	lowest := minBoost
+	if d.c.RFO {
+		lowest = minRFO
+	}
+	p := int(math.Floor(float64(eirp) - d.c.AntennaGain))
+	if p < lowest {
+		return 0, fmt.Errorf("%w: %d dBm EIRP are %d dBm at the chip, which goes down to %d dBm", radio.ErrPower, eirp, p, lowest)
+	}
+	return min(p, int(d.c.MaxPower)), nil
 }

@@ -26,6 +26,8 @@ func TestNew(t *testing.T) {
 		{func(c *Config) { c.Tuning.CodingRate = 3 }, "coding rate of 4/3"},
 		{func(c *Config) { c.Tuning.CodingRate = 0 }, ""},
 		{func(c *Config) { c.Tuning.Preamble = 5 }, "preamble of 5"},
+		{func(c *Config) { c.Tuning.Frequency, c.Tuning.Bandwidth = 169400000, 250000 }, "bandwidth of 250000 Hz below 410 MHz"},
+		{func(c *Config) { c.Tuning.Frequency = 169400000 }, ""},
 		{func(c *Config) { c.MaxPower = 20 }, ""},
 		{func(c *Config) { c.MaxPower = 21 }, "21 dBm: the pin has 2 to 20"},
 		{func(c *Config) { c.MaxPower = 1 }, "1 dBm"},

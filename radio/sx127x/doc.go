@@ -2,9 +2,9 @@
 // modules RFM95 to RFM98: a LoRa radio on SPI that listens to one channel.
 //
 // Datasheet: SX1276/77/78/79 revision 7 (May 2020): access in section 4.3,
-// registers in section 6 (tables 41 and 42), LoRa modem in section 4.1, RSSI in
-// section 5.5.5, power in section 5.4, reset in section 7.2; errata note revision
-// 1 (September 2013): 2.1 sensitivity with 500 kHz, 2.3 spurious reception.
+// registers in section 6, LoRa modem in section 4.1, RSSI in section 5.5.5, power in
+// section 5.4, reset in section 7.2; errata note revision 1 (September 2013): 2.1
+// sensitivity with 500 kHz, 2.3 spurious reception.
 //
 // # Receiving
 //
@@ -16,15 +16,13 @@
 //
 // # Sending
 //
-// Transmissions wait in a queue until their time. The radio stops receiving 20 ms
-// before, to prepare, and listens again after it. It is half-duplex: a frame that
-// is being received then is lost, for what is due is due. SF6 is not supported,
-// since it has no header, nor is FSK.
+// It is half-duplex: a frame that is being received when a transmission is prepared
+// is lost, for what is due is due. SF6 is not supported, since it has no header, nor
+// is FSK.
 //
 // # Faults
 //
 // Each poll and each check reads something whose value is known, so that a chip
 // that is not there any more, or has lost its settings, is found within 10
-// seconds. It is then set up anew, at first at once and then after 1 to 60
-// seconds, for as long as Run runs.
+// seconds. Package chip then has it set up anew.
 package sx127x

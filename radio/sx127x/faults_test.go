@@ -32,15 +32,14 @@ func TestWatchdog(t *testing.T) {
 			bubble(t, wiring, nil, func(t *testing.T, g *rig) {
 				g.hears("before")
 				time.Sleep(12 * time.Second)
-				var log strings.Builder
-				g.radio.c.Log = textLog(&log)
+				g.log.Reset()
 				c.harm(g.chip)
 				time.Sleep(11 * time.Second)
 				synctest.Wait()
 				if s := g.status(); s.State != radio.OK || s.Count.Resets != 1 {
 					t.Errorf("%+v", s)
 				}
-				contains(t, errors.New(log.String()), c.want)
+				contains(t, errors.New(g.log.String()), c.want)
 				g.hears("after")
 			})
 		})

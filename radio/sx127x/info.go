@@ -6,35 +6,20 @@ import (
 	"time"
 
 	"fieldgate/radio"
+	"fieldgate/radio/chip"
 )
-
-// Info is what a chip says about itself.
-type Info struct {
-	Chip     string // such as "SX1276 version 0x12"
-	Version  byte   // of register 0x42
-	Settings []Setting
-}
-
-// Setting is one that was read back, in words.
-type Setting struct{ Name, Value string }
 
 // Probe sets the chip up, has it receive for a moment, and reads its settings back.
 // The chip sleeps afterwards. With an error that came after the chip was found,
 // Info has what is known. Nobody else may use the chip meanwhile.
-func Probe(ctx context.Context, c Config) (Info, error) {
-	var info Info
-	r, err := New(c)
+func Probe(ctx context.Context, c Config) (chip.Info, error) {
+	d, err := newDevice(c)
 	if err != nil {
-		return info, err
+		return chip.Info{}, err
 	}
-	h, err := open(&r.c)
-	if err != nil {
-		return info, fmt.Errorf("sx127x: %s: %w", c.Name, err)
-	}
-	defer h.close()
-	err = r.probe(ctx, h, &info)
-	if info.Chip != "" {
-		_ = h.halt()
+	info, err := d.probe(ctx)
+	if e := d.Close(); err == nil {
+		err = e
 	}
 	if err != nil {
 		return info, fmt.Errorf("sx127x: %s: %w", c.Name, err)
@@ -42,37 +27,32 @@ func Probe(ctx context.Context, c Config) (Info, error) {
 	return info, nil
 }
 
-// probe fills in info.
-func (r *Radio) probe(ctx context.Context, h *chip, info *Info) (err error) {
-	if info.Chip, err = r.setUp(ctx, h); err != nil {
-		return err
+func (d *device) probe(ctx context.Context) (info chip.Info, err error) {
+	if info.Chip, err = d.Open(ctx); err != nil {
+		return info, err
 	}
-	if info.Version, err = h.get(regVersion); err != nil {
-		return err
+	if err := d.Receive(ctx); err != nil {
+		return info, err
 	}
-	s := &session{r: r, h: h}
-	if err := s.listen(); err != nil {
-		return err
+	if err := chip.Pause(ctx, 50*time.Millisecond); err != nil {
+		return info, err
 	}
-	if err := sleep(ctx, 50*time.Millisecond); err != nil {
-		return err
-	}
-	b, err := h.read(regOpMode, 0x40)
+	b, err := d.read(regOpMode, 0x40)
 	if err != nil {
-		return err
+		return info, err
 	}
 	var regs [0x41]byte
 	copy(regs[regOpMode:], b)
-	dac, err := h.get(regPaDac)
+	dac, err := d.get(regPaDac)
 	if err != nil {
-		return err
+		return info, err
 	}
 	info.Settings = describe(regs, dac)
-	return nil
+	return info, nil
 }
 
 // describe puts registers 0x00 to 0x40 and PaDac into words.
-func describe(regs [0x41]byte, dac byte) []Setting {
+func describe(regs [0x41]byte, dac byte) []chip.Setting {
 	op := regs[regOpMode]
 	lf := op&opLowFrequency != 0
 	m := radio.Modulation{SF: regs[regModemConfig1+1] >> 4, CodingRate: 4 + regs[regModemConfig1]>>1&7}
@@ -87,20 +67,20 @@ func describe(regs [0x41]byte, dac byte) []Setting {
 	if lf {
 		port = "LF"
 	}
-	return []Setting{
-		{"mode", fmt.Sprintf("%s (0x%02x)", []string{"sleep", "standby", "FSTX", "TX", "FSRX", "RX continuous", "RX single", "CAD"}[op&opModes], op)},
-		{"port", port},
-		{"frequency", fmt.Sprintf("%.6f MHz (0x%06x)", float64(frequencyOf(step)-above)/1e6, step)},
-		{"data rate", m.DataRate()},
-		{"coding rate", fmt.Sprintf("4/%d", m.CodingRate)},
-		{"low data rate optimisation", yes(regs[regModemConfig3]&8 != 0)},
-		{"preamble", fmt.Sprintf("%d symbols", int(regs[regModemConfig1+3])<<8|int(regs[regModemConfig1+4]))},
-		{"sync word", fmt.Sprintf("0x%02x", regs[regSyncWord])},
-		{"inverted IQ", yes(regs[regInvertIQ]&0x40 != 0)},
-		{"power", fmt.Sprintf("%s (0x%02x, DAC 0x%02x)", powerOf(regs[regPaConfig], dac), regs[regPaConfig], dac)},
-		{"current limit", currentLimit(regs[regOcp])},
-		{"LNA", fmt.Sprintf("gain G%d, boost %s", regs[regLna]>>5, yes(regs[regLna]&3 == 3))},
-		{"RSSI now", fmt.Sprintf("%.0f dBm", rssiBase(lf)+float32(regs[regRSSI]))},
+	return []chip.Setting{
+		{Name: "mode", Value: fmt.Sprintf("%s (0x%02x)", []string{"sleep", "standby", "FSTX", "TX", "FSRX", "RX continuous", "RX single", "CAD"}[op&opModes], op)},
+		{Name: "port", Value: port},
+		{Name: "frequency", Value: fmt.Sprintf("%.6f MHz (0x%06x)", float64(frequencyOf(step)-above)/1e6, step)},
+		{Name: "data rate", Value: m.DataRate()},
+		{Name: "coding rate", Value: fmt.Sprintf("4/%d", m.CodingRate)},
+		{Name: "low data rate optimisation", Value: yes(regs[regModemConfig3]&8 != 0)},
+		{Name: "preamble", Value: fmt.Sprintf("%d symbols", int(regs[regModemConfig1+3])<<8|int(regs[regModemConfig1+4]))},
+		{Name: "sync word", Value: fmt.Sprintf("0x%02x", regs[regSyncWord])},
+		{Name: "inverted IQ", Value: yes(regs[regInvertIQ]&0x40 != 0)},
+		{Name: "power", Value: fmt.Sprintf("%s (0x%02x, DAC 0x%02x)", powerOf(regs[regPaConfig], dac), regs[regPaConfig], dac)},
+		{Name: "current limit", Value: currentLimit(regs[regOcp])},
+		{Name: "LNA", Value: fmt.Sprintf("gain G%d, boost %s", regs[regLna]>>5, yes(regs[regLna]&3 == 3))},
+		{Name: "RSSI now", Value: fmt.Sprintf("%.0f dBm", rssiBase(lf)+float32(regs[regRSSI]))},
 	}
 }
 

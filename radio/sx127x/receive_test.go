@@ -15,16 +15,16 @@ func TestReceive(t *testing.T) {
 		name   string
 		o      func(*sim.SX1276Options)
 		change func(*Config)
-		late   time.Duration // of the stamp
+		off    time.Duration // of the stamp
 	}{
 		{name: "edges"},
-		{name: "polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, late: time.Millisecond},
+		{name: "polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, off: time.Millisecond / 2},
 		{name: "no reset", o: func(o *sim.SX1276Options) { o.Reset = "" }},
 		{name: "software chip select", o: func(o *sim.SX1276Options) { o.CS = "GPIO25" }},
 		{name: "second chip select", o: func(o *sim.SX1276Options) { o.Bus = "spi:0.1" }},
 		{name: "SF12", change: func(c *Config) { c.Tuning.SF = 12 }},
-		{name: "SF12 polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, change: func(c *Config) { c.Tuning.SF = 12 }, late: time.Millisecond},
-		{name: "SF7BW500 polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, change: func(c *Config) { c.Tuning.Bandwidth = 500000 }, late: time.Millisecond},
+		{name: "SF12 polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, change: func(c *Config) { c.Tuning.SF = 12 }, off: time.Millisecond / 2},
+		{name: "SF7BW500 polled", o: func(o *sim.SX1276Options) { o.DIO0 = "" }, change: func(c *Config) { c.Tuning.Bandwidth = 500000 }, off: time.Millisecond / 2},
 		{name: "433 MHz", change: func(c *Config) { c.Tuning.Frequency = 433175000 }},
 		{name: "169 MHz", change: func(c *Config) { c.Tuning.Frequency = 169400000 }},
 		{name: "433 MHz, 500 kHz", change: func(c *Config) { c.Tuning.Frequency, c.Tuning.Bandwidth = 433175000, 500000 }},
@@ -43,16 +43,16 @@ func TestReceive(t *testing.T) {
 			bubble(t, o, c.change, func(t *testing.T, g *rig) {
 				for _, payload := range []string{"x", strings.Repeat("0123456789", 25) + "12345", "hello"} {
 					start := time.Now()
-					e := up(g.radio.c.Tuning, payload)
+					e := up(g.c.Tuning, payload)
 					f := g.hears(payload)
 					want := start.Add(e.Airtime())
-					if late := f.At.Sub(want); late < 0 || late > c.late {
-						t.Errorf("stamped %v after the end", late)
+					if off := f.At.Sub(want).Abs(); off > c.off {
+						t.Errorf("stamped %v off the end", f.At.Sub(want))
 					}
 					if f.Counter != g.radio.Counter(f.At) {
 						t.Errorf("counter %d, want %d", f.Counter, g.radio.Counter(f.At))
 					}
-					tuning := g.radio.c.Tuning
+					tuning := g.c.Tuning
 					if f.CRC != radio.CRCOK || f.Frequency != tuning.Frequency || f.Modulation != tuning.Modulation ||
 						f.Radio != "gw" || f.Private != (tuning.SyncWord == radio.SyncPrivate) {
 						t.Errorf("%+v", f)
@@ -118,7 +118,7 @@ func TestWeak(t *testing.T) {
 				cfg.Tuning.Frequency = 433175000
 			}
 		}, func(t *testing.T, g *rig) {
-			e := up(g.radio.c.Tuning, "hello")
+			e := up(g.c.Tuning, "hello")
 			e.Power, e.Frequency = c.power, uint32(int32(e.Frequency)+c.frequency)
 			time.Sleep(time.Until(g.node.Send(e)) + 10*time.Millisecond)
 			got := g.got()
@@ -198,7 +198,7 @@ func TestEdgesLost(t *testing.T) {
 			t.Fatalf("%d frames", n)
 		}
 		end := time.Now().Add(new(up(channel, "polled")).Airtime())
-		if f := g.hears("polled"); f.At.Sub(end) > time.Millisecond {
+		if f := g.hears("polled"); f.At.Sub(end).Abs() > time.Millisecond/2 {
 			t.Errorf("stamped %v late", f.At.Sub(end))
 		}
 		g.board.Line("GPIO4").Cut(false)
@@ -218,18 +218,4 @@ func TestInverted(t *testing.T) {
 			t.Fatal("not heard")
 		}
 	})
-}
-
-// TestStamp has an edge of a frame before, which comes with a later one.
-func TestStamp(t *testing.T) {
-	now := time.Now()
-	s := &session{edges: make(chan time.Time, 2), clean: now}
-	if at := s.stamp(now.Add(-time.Second), now.Add(time.Second)); !at.Equal(now.Add(time.Second)) || s.missed != 1 {
-		t.Errorf("%v", at.Sub(now))
-	}
-	s.edges <- now.Add(time.Millisecond)
-	s.edges <- now.Add(2 * time.Millisecond)
-	if at := s.stamp(now.Add(-time.Second), now.Add(time.Second)); !at.Equal(now.Add(2*time.Millisecond)) || s.missed != 0 {
-		t.Errorf("%v", at.Sub(now))
-	}
 }

@@ -1,6 +1,6 @@
 package sx127x
 
-// Registers in LoRa mode (datasheet table 41).
+// Registers in LoRa mode (datasheet, LoRa register table).
 const (
 	regFIFO            = 0x00
 	regOpMode          = 0x01
@@ -70,7 +70,7 @@ var bandwidths = map[uint32]struct {
 	62500: {6, 0}, 125000: {7, 0}, 250000: {8, 0}, 500000: {bandwidth500, 0},
 }
 
-// bands are the frequencies of the chip in Hz (datasheet table 32), and whether
+// bands are the frequencies of the chip in Hz (datasheet, table of frequency bands), and whether
 // they are on its low-frequency port.
 var bands = []struct {
 	low, high uint32

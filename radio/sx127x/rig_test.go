@@ -24,6 +24,9 @@ type rig struct {
 	board *sim.Board
 	chip  *sim.SX1276
 	radio *Radio
+	c     Config
+	began time.Time // of the radio's counter
+	log   strings.Builder
 	node  *node
 
 	mu     sync.Mutex
@@ -72,7 +75,7 @@ func newRig(t *testing.T, o sim.SX1276Options, change func(*Config)) *rig {
 	g.board = sim.NewBoard(g.air)
 	g.chip = g.board.AddSX1276(o)
 	g.node.Antenna = g.air.Attach("node", g.node)
-	c := Config{Name: "gw", Bus: o.Bus, ChipSelect: o.CS, Reset: o.Reset, IRQ: o.DIO0, Tuning: channel, Board: g.board}
+	c := Config{Name: "gw", Bus: o.Bus, ChipSelect: o.CS, Reset: o.Reset, IRQ: o.DIO0, Tuning: channel, Board: g.board, Log: textLog(&g.log)}
 	if change != nil {
 		change(&c)
 	}
@@ -80,7 +83,7 @@ func newRig(t *testing.T, o sim.SX1276Options, change func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.radio = r
+	g.radio, g.c, g.began = r, c, time.Now()
 	return g
 }
 
@@ -110,6 +113,11 @@ func (g *rig) run(up bool) {
 			g.t.Fatalf("not up: %v", s.Err)
 		}
 	}
+}
+
+// due is when a transmission is to begin.
+func (g *rig) due(tx *radio.Transmission) time.Time {
+	return g.began.Add(time.Duration(tx.Counter) * time.Microsecond)
 }
 
 func (g *rig) status() radio.Status { return g.radio.Status()[0] }
@@ -149,7 +157,7 @@ func bubble(t *testing.T, o sim.SX1276Options, change func(*Config), f func(t *t
 func (g *rig) hears(payload string) *radio.Frame {
 	g.t.Helper()
 	before := len(g.got())
-	end := g.node.Send(up(g.radio.c.Tuning, payload))
+	end := g.node.Send(up(g.c.Tuning, payload))
 	time.Sleep(time.Until(end) + 20*time.Millisecond)
 	synctest.Wait()
 	got := g.got()[before:]

@@ -46,6 +46,15 @@ func checkModulation(m radio.Modulation) error {
 	return nil
 }
 
+// checkBandwidth says why the chip has no such bandwidth there: the register table
+// (RegModemConfig1) leaves out 250 and 500 kHz in the band of 169 MHz.
+func checkBandwidth(hz, bandwidth uint32) error {
+	if hz < 410e6 && bandwidth > 125000 {
+		return fmt.Errorf("there is no bandwidth of %d Hz below 410 MHz", bandwidth)
+	}
+	return nil
+}
+
 // modem gives the settings of the modem (section 6.4, errata 2.1 and 2.3) for a
 // modulation that checkModulation lets pass.
 func modem(a air) []write {
@@ -59,7 +68,7 @@ func modem(a air) []write {
 	if a.LowDataRate() {
 		config3 |= 0x08
 	}
-	// IQ (section 4.1.1.5 has the bits): 0x40 inverts the receiver; the bit 0x01 is
+	// IQ (register table, RegInvertIQ): 0x40 inverts the receiver; the bit 0x01 is
 	// off where the transmitter is inverted.
 	invert, invert2 := byte(0x27), byte(0x1d)
 	switch {
@@ -111,7 +120,7 @@ const (
 	maxRFO   = 15
 )
 
-// power gives the settings of the amplifier (sections 5.4.2 to 5.4.4) for a power
+// power gives the settings of the amplifier (section 5.4) for a power
 // in dBm within the limits above. More than 17 dBm is for 1 % of the time.
 func power(dBm int, rfo bool) []write {
 	pa, dac, ocp := byte(0), byte(0x84), byte(0x2b)
@@ -171,9 +180,9 @@ func (s snapshot) rssi(lf bool) float32 {
 }
 
 // frequencyError is how far the sender is above us in Hz, by registers 0x28 to
-// 0x2a: 20 bits, two's complement (section 4.1.5). They count how far we are above
-// the sender, which the datasheet does not say; sandeepmistry/arduino-LoRa #600 has
-// it measured.
+// 0x2a: 20 bits, two's complement. They count how far we are above the sender: the
+// datasheet takes the error off the own frequency to correct it (section 4.1.5), and
+// a user observed so (sandeepmistry/arduino-LoRa #600).
 func frequencyError(b [3]byte, bandwidth uint32) int32 {
 	n := int32(uint32(b[0]&0x0f)<<28|uint32(b[1])<<20|uint32(b[2])<<12) >> 12
 	return int32(math.Round(-float64(n) * (1 << 24) / 32e6 * float64(bandwidth) / 500e3))

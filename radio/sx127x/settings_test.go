@@ -100,7 +100,7 @@ func TestModem(t *testing.T) {
 	}
 }
 
-// TestPower has every power: PaConfig, Ocp and PaDac (sections 5.4.2 to 5.4.4).
+// TestPower has every power: PaConfig, Ocp and PaDac (section 5.4).
 func TestPower(t *testing.T) {
 	boost := []string{ // from 2 dBm
 		"f0 2b 84", "f1 2b 84", "f2 2b 84", "f3 2b 84", "f4 2b 84", "f5 2b 84", "f6 2b 84", "f7 2b 84", "f8 2b 84", "f9 2b 84",
