@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"time"
 
 	"fieldgate/gateway/access"
 )
@@ -50,6 +51,9 @@ type Message struct {
 	Retain  bool
 	Client  string // id of the publishing session, for no-local; "" if none
 	Props   any    // MQTT 5 properties that travel with it, in the broker's form; nil without
+	// Expires is when it is no longer good, by its MQTT 5 message expiry interval
+	// (MQTT 5.0 section 3.3.2.3.3), with Go's monotonic reading; zero: never.
+	Expires time.Time
 }
 
 // Batch is what one source hands to the Hub at once: readings, a message, or

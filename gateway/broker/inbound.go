@@ -48,7 +48,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 		p.msg.Payload = overlong(pk.Payload)
 	}
 	if c.version == 5 {
-		p.msg.Props = c.b.travelling(&pk.Properties)
+		p.msg.Props, p.msg.Expires = c.b.travelling(&pk.Properties), expiry(&pk.Properties)
 	}
 	c.b.accept(p, func(err error) { c.concluded(t, p.msg.Topic, err) })
 	return nil

@@ -80,6 +80,14 @@ func (b *Broker) travelling(p *packets.Properties) any {
 	return out
 }
 
+// expiry is when a message that comes now is no longer good, zero if it always is.
+func expiry(p *packets.Properties) time.Time {
+	if p.MessageExpiryInterval == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(p.MessageExpiryInterval) * time.Second)
+}
+
 // kept reports whether a retained message is kept on disk. The gateway's own
 // words are not: they change often, and are said anew after a start.
 func (m *message) kept() bool { return m != nil && !m.own }

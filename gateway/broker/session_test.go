@@ -352,6 +352,30 @@ func TestMessageExpiry(t *testing.T) {
 	}
 }
 
+// TestMessageExpiryReachesTheHub: what is not delivered to subscribers, such as a
+// command, has to know it too.
+func TestMessageExpiryReachesTheHub(t *testing.T) {
+	r := start(t)
+	for _, c := range []struct {
+		v        byte
+		interval uint32
+		want     time.Duration
+	}{{5, 60, time.Minute}, {5, 0, 0}, {4, 0, 0}, {5, 1<<32 - 1, (1<<32 - 1) * time.Second}} {
+		pub := r.connect(who{v: c.v, id: fmt.Sprint("pub", c.interval, c.v)})
+		pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1}, TopicName: "plain/x", Payload: []byte("x"), PacketID: 1}
+		pk.Properties.MessageExpiryInterval = c.interval
+		before := time.Now()
+		pub.send(pk)
+		pub.want(packets.Puback)
+		after := time.Now()
+		var got time.Time
+		r.hub.set(func() { got = r.hub.batches[len(r.hub.batches)-1].Carrier.Expires })
+		if c.want == 0 && !got.IsZero() || c.want > 0 && (got.Before(before.Add(c.want)) || got.After(after.Add(c.want))) {
+			t.Errorf("version %d, interval %d: %v", c.v, c.interval, got)
+		}
+	}
+}
+
 func TestPropertiesTravel(t *testing.T) {
 	r := start(t)
 	sub := r.connect(who{v: 5, id: "sub"})
