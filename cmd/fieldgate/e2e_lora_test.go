@@ -75,15 +75,18 @@ type mast struct {
 	emitted chan fakeforwarder.Emission
 }
 
-func newMast(t testing.TB, g *gatewayProcess, eui string) *mast {
+func newMast(t testing.TB, g *gatewayProcess, eui string, edit ...func(*fakeforwarder.Config)) *mast {
 	t.Helper()
 	m := &mast{t: t, emitted: make(chan fakeforwarder.Emission, 16)}
 	id, err := gwmp.ParseEUI(eui)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.fw, err = fakeforwarder.New(fakeforwarder.Config{Server: g.semtech, EUI: id, Keepalive: time.Second,
-		Emit: func(e fakeforwarder.Emission) { m.emitted <- e }})
+	c := fakeforwarder.Config{Server: g.semtech, EUI: id, Keepalive: time.Second, Emit: func(e fakeforwarder.Emission) { m.emitted <- e }}
+	for _, fn := range edit {
+		fn(&c)
+	}
+	m.fw, err = fakeforwarder.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,10 +126,20 @@ func (m *mast) push(u node.Uplink, snr float32) uint32 {
 	return count
 }
 
+// over waits until a frame that left has ended.
+func (m *mast) over(e fakeforwarder.Emission) {
+	<-time.After(time.Duration(int32(e.Counter-m.fw.Counter()))*time.Microsecond + e.Airtime)
+}
+
 // exchange has n send u and hear the downlink that follows, which must come.
 func (m *mast) exchange(n *node.Node, u node.Uplink) (node.Downlink, fakeforwarder.Emission) {
 	m.t.Helper()
-	end := m.push(u, 5)
+	return m.emission(n, m.push(u, 5))
+}
+
+// emission waits for a downlink, and has n hear it, whose uplink ended at end.
+func (m *mast) emission(n *node.Node, end uint32) (node.Downlink, fakeforwarder.Emission) {
+	m.t.Helper()
 	select {
 	case e := <-m.emitted:
 		d, err := n.Downlink(node.Received{Frame: e.Payload, Frequency: e.Frequency, Modulation: e.Modulation,
@@ -161,6 +174,7 @@ func newTestNode(t testing.TB) *node.Node {
 // TestLoRaWANThroughPacketForwarder: a device joins, its readings reach the local
 // network, the log and the cloud, and a command reaches it in RX1.
 func TestLoRaWANThroughPacketForwarder(t *testing.T) {
+	t.Parallel()
 	cloud := startMosquitto(t)
 	atCloud := subscribe(t, "127.0.0.1:"+cloud.port, "-t", "devices/#")
 	g := startLoRa(t, t.TempDir(), strings.Replace(loraYAML, "UPLINK", "uplink: [{name: cloud, url: "+cloud.url()+"}]", 1))
@@ -214,6 +228,7 @@ func TestLoRaWANThroughPacketForwarder(t *testing.T) {
 // TestLoRaRefusals: what is wrong with a frame is counted and never becomes a
 // reading, and the gateway goes on.
 func TestLoRaRefusals(t *testing.T) {
+	t.Parallel()
 	g := startLoRa(t, t.TempDir(), strings.Replace(loraYAML, "UPLINK", "", 1))
 	local := subscribe(t, g.mqtt, "-t", "devices/+/sensors/+/value")
 	stranger := newMast(t, g, "aa555a00000001ff")
@@ -259,6 +274,7 @@ func TestLoRaRefusals(t *testing.T) {
 // TestRadioCommandLine: frames and radios are seen from the command line while the
 // gateway runs.
 func TestRadioCommandLine(t *testing.T) {
+	t.Parallel()
 	g := startLoRa(t, t.TempDir(), strings.Replace(loraYAML, "UPLINK", "", 1))
 	m := newMast(t, g, forwarderEUI)
 	m.connected()

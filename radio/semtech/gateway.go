@@ -21,6 +21,7 @@ type gateway struct {
 	since   time.Time      // of heard without a silence; before, of the start
 	warned  time.Time      // of a second host
 	answers bool           // it has sent a TX_ACK
+	free    time.Time      // when the last immediate transmission has left
 	pending map[gwmp.Token]chan gwmp.Ack
 	count   radio.Counts
 }

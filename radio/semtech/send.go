@@ -18,6 +18,11 @@ func (s *Server) Send(ctx context.Context, t *radio.Transmission) error {
 	if err != nil {
 		return fmt.Errorf("semtech: %w", err)
 	}
+	if t.Immediately {
+		if err := s.hold(ctx, t); err != nil {
+			return fmt.Errorf("semtech: %s: %w", t.Radio, err)
+		}
+	}
 	q, err := s.ask(t.Radio)
 	if err != nil {
 		return fmt.Errorf("semtech: %s: %w", t.Radio, err)
@@ -42,6 +47,43 @@ func (s *Server) Send(ctx context.Context, t *radio.Transmission) error {
 		return fmt.Errorf("semtech: %s: %w", t.Radio, err)
 	}
 	return nil
+}
+
+// between is the room between two immediate transmissions: what their ways to the
+// forwarder may differ by.
+const between = 100 * time.Millisecond
+
+// hold waits until the immediate transmission before t has left. Semtech's
+// forwarder acknowledges one that comes while it sends, and then drops it.
+func (s *Server) hold(ctx context.Context, t *radio.Transmission) error {
+	e, err := gwmp.ParseEUI(t.Radio)
+	if err != nil {
+		return radio.ErrNoRadio
+	}
+	s.mu.Lock()
+	g := s.gateways[e]
+	if g == nil {
+		s.mu.Unlock()
+		return radio.ErrNoRadio
+	}
+	now := time.Now()
+	begin := g.free
+	if begin.Before(now) {
+		begin = now
+	}
+	g.free = begin.Add(radio.Airtime(t.Modulation, len(t.Payload), radio.AirtimeOptions{Preamble: int(t.Preamble), NoCRC: !t.CRC}) + between)
+	s.mu.Unlock()
+	if begin == now {
+		return nil
+	}
+	timer := time.NewTimer(begin.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: another one is on the air: %w", radio.ErrCollision, ctx.Err())
+	}
 }
 
 // question is a PULL_RESP that waits for its TX_ACK.

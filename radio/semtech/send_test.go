@@ -181,3 +181,41 @@ func TestSendWhileStopping(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSendImmediately checks that what is to leave at once waits for what does: a
+// forwarder drops it otherwise, and says nothing.
+func TestSendImmediately(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, w *wire) {
+		tx := radio.Transmission{Radio: euiA, Payload: make([]byte, 20), Frequency: 868100000, Modulation: sf7, Immediately: true}
+		w.pull(t, "127.0.0.1:1")
+		<-w.out
+		begin, done := time.Now(), make(chan error, 2)
+		for range 2 {
+			go func() { done <- s.Send(t.Context(), &tx) }()
+		}
+		<-w.out
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("the first one left after %v", d)
+		}
+		<-w.out
+		if d, want := time.Since(begin), radio.Airtime(sf7, 20, radio.AirtimeOptions{NoCRC: true})+between; d != want {
+			t.Errorf("the second one left after %v, %v are needed", d, want)
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		go func() { done <- s.Send(t.Context(), &tx) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := s.Send(ctx, &tx); !errors.Is(err, radio.ErrCollision) {
+			t.Error(err)
+		}
+		<-w.out
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

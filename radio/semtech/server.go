@@ -24,16 +24,17 @@ type Server struct {
 	listen func(address string) (socket, error)
 	drops  chan []byte // buffers to be used again
 
-	mu       sync.Mutex
-	gateways map[gwmp.EUI]*gateway
-	order    []*gateway // as they are in the configuration, or came
-	sock     socket     // nil: not open
-	gone     chan struct{}
-	err      error // why sock is not open
-	since    time.Time
-	token    uint16
-	count    Counters
-	queued   int // bytes
+	mu        sync.Mutex
+	gateways  map[gwmp.EUI]*gateway
+	strangers map[gwmp.EUI]bool // that were warned about
+	order     []*gateway        // as they are in the configuration, or came
+	sock      socket            // nil: not open
+	gone      chan struct{}
+	err       error // why sock is not open
+	since     time.Time
+	token     uint16
+	count     Counters
+	queued    int // bytes
 }
 
 // Counters are what was not taken, since the start.
@@ -63,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, any: len(euis) == 0, listen: listenUDP, drops: make(chan []byte, 64),
-		gateways: map[gwmp.EUI]*gateway{}, since: time.Now(), token: uint16(rand.Uint32()),
+		gateways: map[gwmp.EUI]*gateway{}, strangers: map[gwmp.EUI]bool{}, since: time.Now(), token: uint16(rand.Uint32()),
 	}
 	for _, e := range euis {
 		s.add(e)
@@ -209,6 +210,10 @@ func (s *Server) take(d *gwmp.Datagram, from netip.AddrPort, now time.Time, jobs
 	}
 	if g == nil {
 		s.count.Strangers++
+		if len(s.strangers) < maxGateways && !s.strangers[d.EUI] { // each once: who is wrong about an EUI looks here
+			s.strangers[d.EUI] = true
+			s.log.Warn("a packet forwarder is not listed under gateways, and is not answered", "forwarder", d.EUI, "from", from)
+		}
 		s.log.Debug("datagram of a packet forwarder that is not listed", "forwarder", d.EUI, "from", from)
 		return 0, false
 	}
