@@ -25,14 +25,14 @@ func (g *gatewayd) openHardware() (err error) {
 	g.board = newBoard()
 	g.parts = &partStates{byTopic: map[string]*part{}}
 	g.outputs, err = sensors.NewOutputs(sensors.OutputsConfig{
-		Items: g.cfg.Actuators, Board: g.board, Hub: toHub{g}, Table: g.state[0].table("outputs"),
+		Items: g.cfg.Actuators, Board: shareBuses(g.board), Hub: toHub{g}, Table: g.state[0].table("outputs"),
 		Clock: g.clock, Log: g.log.With("part", "actuators"), OnStatus: g.outputStatus,
 	})
 	if err != nil {
 		return err
 	}
 	g.sensors, err = sensors.New(sensors.Config{
-		Items: g.cfg.Sensors, Board: g.board, Hub: toHub{g}, Log: g.log.With("part", "sensors"), OnStatus: g.sensorStatus,
+		Items: g.cfg.Sensors, Board: shareBuses(g.board), Hub: toHub{g}, Log: g.log.With("part", "sensors"), OnStatus: g.sensorStatus,
 		Last: func(device, sensor string) (json.RawMessage, bool) {
 			r, ok := g.hub.Current(device, sensor, gateway.KindSensor)
 			return r.Value, ok

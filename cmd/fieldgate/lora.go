@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"fieldgate/radio/codec"
 	"fieldgate/radio/codec/js"
 	"fieldgate/radio/lorawan"
-	"fieldgate/radio/lorawan/region"
 	"fieldgate/radio/raw"
 	"fieldgate/radio/semtech"
 	"fieldgate/radio/semtech/forwarder"
@@ -31,7 +28,8 @@ type loraPart struct {
 	*station.Station
 	g          *gatewayd
 	forwarders []*forwarder.Forwarder
-	air        *simulated // of radios with the driver fake; may be nil
+	air        *simulated    // of radios with the driver fake; may be nil
+	over       chan struct{} // closed when run ends
 
 	mu       sync.Mutex
 	watchers map[chan []byte]struct{}
@@ -44,7 +42,7 @@ func (g *gatewayd) openLoRa() error {
 	if len(g.cfg.Radios) == 0 {
 		return nil
 	}
-	l := &loraPart{g: g, watchers: map[chan []byte]struct{}{}}
+	l := &loraPart{g: g, watchers: map[chan []byte]struct{}{}, over: make(chan struct{})}
 	log := g.log.With("part", "lora")
 	var err error
 	c := station.Config{Gateway: g.cfg.ID, Hub: g.hub, Registry: g.registry, Clock: g.clock, Log: log,
@@ -69,8 +67,7 @@ func (g *gatewayd) openLoRa() error {
 	if c.Devices, err = loraDevices(g.cfg, log); err != nil {
 		return err
 	}
-	c.Raw = rawConfig(g.cfg)
-	c.Raw.Log, c.Raw.Region, c.Raw.Gate = log, c.LoRaWAN.Region, c.LoRaWAN.Gate
+	c.Raw = raw.Config{Rules: g.cfg.RawRules(), Log: log, Region: c.LoRaWAN.Region, Gate: c.LoRaWAN.Gate}
 	for i := range g.cfg.LoRaWAN.Forward {
 		f, err := g.newForwarder(&g.cfg.LoRaWAN.Forward[i], sendLater{l})
 		if err != nil {
@@ -88,6 +85,7 @@ func (g *gatewayd) openLoRa() error {
 
 // run serves radios, servers and forwarders until ctx ends.
 func (l *loraPart) run(ctx context.Context) error {
+	defer close(l.over)
 	var wg sync.WaitGroup
 	for i, f := range l.forwarders {
 		wg.Go(func() {
@@ -107,80 +105,13 @@ func (l *loraPart) run(ctx context.Context) error {
 
 // networkServer is the network server's configuration.
 func (g *gatewayd) networkServer() (lorawan.Config, error) {
-	l := &g.cfg.LoRaWAN
-	name := l.Region
-	if name == "" { // there are no devices, and frames are still told apart
-		name = "EU868"
-	}
-	plan, err := region.Get(name)
+	c, err := g.cfg.NetworkServer()
 	if err != nil {
-		return lorawan.Config{}, err
+		return c, err
 	}
-	c := lorawan.Config{Region: plan, NetID: l.NetID, Table: g.state[0].table("lorawan"), Log: g.log.With("part", "lorawan"), Clock: g.clock}
 	g.airtime = radio.NewLedger(g.state[0].table("airtime"), g.clock)
-	c.Gate = g.airtime
-	if l.SubBand > 0 {
-		c.Settings.Channels = subBand(plan, l.SubBand)
-	}
-	for i := range l.Devices {
-		d, err := g.loraDevice(&l.Devices[i], plan, c.Settings)
-		if err != nil {
-			return c, err
-		}
-		c.Devices = append(c.Devices, d)
-	}
+	c.Table, c.Log, c.Clock, c.Gate = g.state[0].table("lorawan"), g.log.With("part", "lorawan"), g.clock, g.airtime
 	return c, nil
-}
-
-// subBand lists the channels of a sub-band of a region with 72 channels: eight of
-// 125 kHz and one of 500 kHz.
-func subBand(plan *region.Region, n int) (out []uint32) {
-	all := plan.Channels()
-	block, _ := plan.Block(n)
-	for _, i := range block.List() {
-		out = append(out, all[i].Frequency)
-	}
-	return out
-}
-
-func (g *gatewayd) loraDevice(c *config.LoRaDevice, plan *region.Region, common lorawan.Settings) (lorawan.Device, error) {
-	d := lorawan.Device{Device: c.Device, DevEUI: c.DevEUI, JoinEUI: c.JoinEUI, AppKey: c.AppKey,
-		DevAddr: c.DevAddr, NwkSKey: c.NwkSKey, AppSKey: c.AppSKey, CounterReset: c.CounterReset,
-		Class: lorawan.Class(c.Class[0]), ADR: c.ADR, Retries: c.Retries}
-	if c.Retries == 0 {
-		d.Retries = -1
-	}
-	if c.Version == "1.0.4" {
-		d.Version = lorawan.V104
-	}
-	s := common
-	s.RX1Delay, s.RX1Offset = uint8(c.RX1Delay), uint8(c.RX1Offset)
-	if c.RX2Frequency != 0 || c.RX2DataRate >= 0 {
-		f, dr := plan.RX2()
-		if c.RX2Frequency != 0 {
-			f = c.RX2Frequency
-		}
-		if c.RX2DataRate >= 0 {
-			dr = c.RX2DataRate
-		}
-		s.RX2 = &lorawan.RX2{Frequency: f, DataRate: uint8(dr)}
-	}
-	if c.SingleChannel {
-		for i := range g.cfg.Radios {
-			r := &g.cfg.Radios[i]
-			if r.Driver == config.RadioSemtech {
-				continue
-			}
-			dr, ok := plan.DataRateOf(r.Tuning.Modulation, true)
-			if !ok {
-				return d, fmt.Errorf("lorawan: device %s: %s is no data rate of %s", c.Device, r.Tuning.DataRate(), plan.Name())
-			}
-			s.Single = &lorawan.Single{Frequency: r.Tuning.Frequency, DataRate: uint8(dr)}
-			break
-		}
-	}
-	d.Settings = &s
-	return d, nil
 }
 
 // openCodec makes a device's codec. One script serves all devices that have it.
@@ -202,14 +133,16 @@ func openCodec(c config.Codec, scripts map[string]codec.Codec, log *slog.Logger)
 func loraDevices(cfg *config.Config, log *slog.Logger) (out []station.Device, err error) {
 	scripts := map[string]codec.Codec{}
 	add := func(name string, s *config.LoRaSettings, withoutLoRaWAN bool) error {
-		d := station.Device{Name: name, Variables: s.Variables, Script: s.Codec.Script, Raw: withoutLoRaWAN, Create: s.Create,
-			Sensors: map[string]string{}, Actuators: map[string]string{},
-			Port: uint8(s.Port), Confirmed: s.Confirmed, Expires: s.Expires}
+		d := station.Device{Name: name, Variables: s.Variables, Script: s.Codec.Script, Mute: s.Codec.Mute, Raw: withoutLoRaWAN, Create: s.Create,
+			Port: uint8(s.Port), Confirmed: s.Confirmed, Priority: int8(s.Priority), Expires: s.Expires}
 		for _, m := range s.Sensors {
-			d.Sensors[m.From] = m.ID
+			note(&d.Sensors, m.From, m.ID)
 		}
 		for _, m := range s.Actuators {
-			d.Actuators[m.From] = m.ID
+			note(&d.Actuators, m.From, m.ID)
+			if m.Priority != nil {
+				note(&d.Priorities, m.ID, int8(*m.Priority))
+			}
 		}
 		var err error
 		if d.Codec, err = openCodec(s.Codec, scripts, log); err != nil {
@@ -229,21 +162,17 @@ func loraDevices(cfg *config.Config, log *slog.Logger) (out []station.Device, er
 		if err := add(d.Device, &d.LoRaSettings, true); err != nil {
 			return nil, err
 		}
+		out[len(out)-1].AfterUplink = d.AfterUplink
 	}
 	return out, nil
 }
 
-// rawConfig is what the devices without LoRaWAN are told apart by.
-func rawConfig(cfg *config.Config) (c raw.Config) {
-	for i := range cfg.LoRa {
-		d := &cfg.LoRa[i]
-		r := raw.Rule{Device: d.Device, Source: byte(d.Address), Radio: d.Radio, Prefix: d.Prefix, MinLength: d.Length, MaxLength: d.Length}
-		if d.Match != "" {
-			r.Match = regexp.MustCompile(d.Match) // the configuration has tried it
-		}
-		c.Rules = append(c.Rules, r)
+// note puts a pair into a map that most devices do not have.
+func note[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
 	}
-	return c
+	(*m)[key] = v
 }
 
 // switches are all actuators that this gateway switches: those on its lines, and
@@ -279,6 +208,17 @@ const livePerSecond = 50
 // observe publishes a frame for administrators, and gives it to those who listen
 // on the command line.
 func (l *loraPart) observe(e *station.Event) {
+	l.mu.Lock()
+	now := time.Now()
+	if now.Sub(l.second) >= time.Second {
+		l.second, l.live = now, 0
+	}
+	l.live++
+	publish, watched := l.live <= livePerSecond, len(l.watchers) > 0
+	l.mu.Unlock()
+	if !publish && !watched {
+		return
+	}
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return
@@ -290,19 +230,13 @@ func (l *loraPart) observe(e *station.Event) {
 		default: // it does not keep up
 		}
 	}
-	now := time.Now()
-	if now.Sub(l.second) >= time.Second {
-		l.second, l.live = now, 0
-	}
-	l.live++
-	over := l.live > livePerSecond
 	l.mu.Unlock()
-	if over {
+	if !publish {
 		return
 	}
 	topic := "gateways/" + l.g.cfg.ID + "/radio/rx"
 	if e.Sent {
-		topic = strings.TrimSuffix(topic, "rx") + "tx"
+		topic = "gateways/" + l.g.cfg.ID + "/radio/tx"
 	}
 	l.g.broker.Publish(gateway.Message{Topic: topic, Payload: raw})
 }

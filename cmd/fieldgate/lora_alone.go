@@ -30,7 +30,8 @@ func probeRadio(ctx context.Context, c *config.Radio) (out []setting, err error)
 		return out, err
 	case config.RadioSX126x:
 		info, err := sx126x.Probe(ctx, sx126Config(c, radioBoard{newBoard()}, log))
-		for _, s := range info {
+		out = append(out, setting{"chip", info.Chip})
+		for _, s := range info.Settings {
 			out = append(out, setting(s))
 		}
 		return out, err
@@ -75,11 +76,26 @@ func runAlone(ctx context.Context, env environment, cfg *config.Config, radios [
 	return running, func() error { wg.Wait(); return errors.Join(errs...) }, nil
 }
 
-// listenAlone prints what radios hear; whose frames they are is told by their
-// addresses only, since counters and sessions are the gateway's.
+// listenAlone prints what radios hear. Frames of devices that join are told apart
+// by their addresses only: their sessions are the gateway's.
 func listenAlone(ctx context.Context, env environment, cfg *config.Config, radios []config.Radio, show func(*station.Event)) error {
+	network, err := cfg.NetworkServer()
+	if err != nil {
+		return err
+	}
+	devices, err := loraDevices(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	ear, err := station.NewEar(devices, network.Devices, cfg.RawRules())
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
 	_, wait, err := runAlone(ctx, env, cfg, radios, func(f *radio.Frame) {
-		e := station.Overheard(f)
+		mu.Lock()
+		e := ear.Hear(f)
+		mu.Unlock()
 		now := time.Now().UTC()
 		e.Time = &now
 		show(e)

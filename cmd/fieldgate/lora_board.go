@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fieldgate/radio"
+	"fieldgate/radio/chip"
 	"fieldgate/sensors"
 )
 
@@ -37,4 +38,18 @@ type radioInput struct{ sensors.Input }
 func (i radioInput) Next(ctx context.Context) (time.Time, error) {
 	e, err := i.Input.Next(ctx)
 	return e.At, err
+}
+
+// shareBuses has the sensors wait while a radio's chip that is selected by a line
+// of its own has the bus: what they say there would reach it too. Radios wait by
+// themselves.
+func shareBuses(b sensors.Board) sensors.Board {
+	return sharedBoard{plainBoard{b}, chip.Shared{Buses: b}}
+}
+
+type plainBoard struct{ sensors.Board }
+
+type sharedBoard struct {
+	plainBoard
+	chip.Shared // its SPI is the one that counts
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"fieldgate/cmd/fieldgate/config"
 	"fieldgate/radio"
@@ -51,7 +54,7 @@ func openChip(c *config.Radio, board radio.Board, log *slog.Logger) (r radio.Rad
 	}
 	r, err = sx127x.New(sx127Config(c, board, log))
 	if err == nil && len(c.Enable) > 0 {
-		r = &powered{r, board, c.Enable}
+		r = &powered{Radio: r, board: board, lines: c.Enable}
 	}
 	return r, err
 }
@@ -77,18 +80,70 @@ type powered struct {
 	radio.Radio
 	board radio.Board
 	lines []string
+
+	mu    sync.Mutex
+	err   error // why a line cannot be had
+	since time.Time
 }
 
+// linesAgain is the pause before lines that could not be had are tried again.
+const linesAgain = 10 * time.Second
+
 // Run implements radio.Radio.
-func (p *powered) Run(ctx context.Context, receive func(*radio.Frame)) (err error) {
+func (p *powered) Run(ctx context.Context, receive func(*radio.Frame)) error {
+	for {
+		off, err := p.on()
+		p.note(err)
+		if err == nil {
+			return errors.Join(p.Radio.Run(ctx, receive), off())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(linesAgain):
+		}
+	}
+}
+
+// on takes the lines; off lets go of them.
+func (p *powered) on() (off func() error, err error) {
+	var taken []radio.Output
+	off = func() (err error) {
+		for _, out := range slices.Backward(taken) {
+			err = errors.Join(err, out.Set(false), out.Close())
+		}
+		return err
+	}
 	for _, pin := range p.lines {
 		out, err := p.board.Output(pin, true)
 		if err != nil {
-			return fmt.Errorf("the line %s: %w", pin, err)
+			return nil, errors.Join(fmt.Errorf("the line %s: %w", pin, err), off())
 		}
-		defer func() { err = errors.Join(err, out.Set(false), out.Close()) }()
+		taken = append(taken, out)
 	}
-	return p.Radio.Run(ctx, receive)
+	return off, nil
+}
+
+func (p *powered) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if (err == nil) != (p.err == nil) {
+		p.since = time.Now()
+	}
+	p.err = err
+}
+
+// Status implements radio.Radio.
+func (p *powered) Status() []radio.Status {
+	all := p.Radio.Status()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		for i := range all {
+			all[i].State, all[i].Err, all[i].Since = radio.Failing, p.err, p.since
+		}
+	}
+	return all
 }
 
 func sx126Config(c *config.Radio, board radio.Board, log *slog.Logger) sx126x.Config {

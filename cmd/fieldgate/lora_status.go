@@ -102,11 +102,35 @@ func (l *loraPart) nodeStatus(d *lorawan.DeviceStatus) nodeStatus {
 	return s
 }
 
+// saidOfNode is what was published last of a device, and when.
+type saidOfNode struct {
+	lorawan.DeviceStatus
+	at time.Time
+}
+
+// nodeEvery is how often the counters of a device are published at most; with
+// thousands of devices each frame would be a message else.
+const nodeEvery = 30 * time.Second
+
+// news reports whether d is to be published: because it is another state, or
+// because it is another one at all and the last was published a while ago.
+func (s *saidOfNode) news(d *lorawan.DeviceStatus, now time.Time) bool {
+	old := &s.DeviceStatus
+	switch {
+	case *old == *d:
+		return false
+	case old.Device == "", now.Sub(s.at) >= nodeEvery:
+		return true
+	}
+	return old.Joined != d.Joined || old.Broken != d.Broken || old.Seen.IsZero() != d.Seen.IsZero() || old.DevAddr != d.DevAddr ||
+		old.Queued != d.Queued || old.Battery != d.Battery
+}
+
 // keepStatus publishes how radios and devices are doing when it changes.
 func (l *loraPart) keepStatus(ctx context.Context) {
 	l.Announce()
 	radios := map[string]string{} // what was said of each
-	nodes := map[string]lorawan.DeviceStatus{}
+	nodes := map[string]saidOfNode{}
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	say := func(topic string, v any) {
@@ -124,9 +148,13 @@ func (l *loraPart) keepStatus(ctx context.Context) {
 				say("gateways/"+l.g.cfg.ID+"/radios/"+st.Radio+"/status", now)
 			}
 		}
+		now := time.Now()
 		for _, d := range l.LoRaWAN() {
-			if nodes[d.Device] != d {
-				nodes[d.Device] = d
+			if last := nodes[d.Device]; last.news(&d, now) {
+				if _, ok := l.g.registry.Device(d.Device); !ok {
+					continue // the configuration was reloaded without it
+				}
+				nodes[d.Device] = saidOfNode{d, now}
 				say("devices/"+d.Device+"/lorawan/status", l.nodeStatus(&d))
 			}
 		}
@@ -182,6 +210,8 @@ func (l *loraPart) Listen(ctx context.Context, fn func(event []byte) error) erro
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-l.over:
+			return nil
 		case event := <-w:
 			if err := fn(event); err != nil {
 				return err
@@ -207,7 +237,10 @@ func (l *loraPart) Send(ctx context.Context, f web.RadioSend) error {
 	if t.Frequency == 0 {
 		t.Frequency = l.g.listened(t.Radio)
 	}
-	return l.Station.Send(ctx, t)
+	if err := l.Station.Send(ctx, t); err != nil {
+		return fmt.Errorf("%w: %w", web.ErrNotSent, err)
+	}
+	return nil
 }
 
 // listened is the frequency that a radio listens to, or that a region begins with.
@@ -250,7 +283,11 @@ func (l *loraPart) collect(count func(name, help string, v uint64, labels ...str
 		count("radio_resets", "Times a chip had to be set up anew.", s.Count.Resets, "radio", s.Radio)
 		count("radio_garbage", "Datagrams that were none of the protocol's, or a stranger's.", s.Count.Garbage, "radio", s.Radio)
 	}
-	for reason, n := range l.Stats() {
+	stats := l.Stats()
+	for what, n := range stats.Taken {
+		count("lora_frames", "Frames taken or sent, by what they were.", n, "kind", what)
+	}
+	for reason, n := range stats.Refused {
 		count("lora_frames_refused", "Frames not taken, by reason.", n, "reason", reason)
 	}
 }

@@ -84,6 +84,9 @@ func (c runCmd) reload(g *gatewayd, log *slog.Logger) {
 	if !reflect.DeepEqual(cfg.Sensors, g.cfg.Sensors) || !reflect.DeepEqual(cfg.Actuators, g.cfg.Actuators) {
 		log.Warn("sensors or actuators have changed in the configuration: until a restart they are as they were")
 	}
+	if !reflect.DeepEqual(cfg.Radios, g.cfg.Radios) || !reflect.DeepEqual(cfg.LoRaWAN, g.cfg.LoRaWAN) || !reflect.DeepEqual(cfg.LoRa, g.cfg.LoRa) {
+		log.Warn("radios or LoRa devices have changed in the configuration: until a restart they are as they were")
+	}
 }
 
 func newLogger(w io.Writer, c config.Log) *slog.Logger {

@@ -13,10 +13,11 @@ type Radio interface {
 	// Radios tells how they are doing, as JSON.
 	Radios() any
 	// Listen calls fn with each frame that is heard or sent, one JSON object, until
-	// ctx ends or fn returns an error, which it returns.
+	// ctx ends or fn returns an error, which it returns, or until the radios are
+	// stopped.
 	Listen(ctx context.Context, fn func(event []byte) error) error
 	// Send has a frame sent and returns when it was. The error wraps ErrBadSend if
-	// it is not one that can be.
+	// it is not one that can be, ErrNotSent if the radio did not send it.
 	Send(ctx context.Context, f RadioSend) error
 }
 
@@ -31,8 +32,11 @@ type RadioSend struct {
 	Payload   string  `json:"payload"` // in hex, up to 255 bytes
 }
 
-// ErrBadSend: a frame that cannot be sent as it is.
-var ErrBadSend = errors.New("cannot be sent")
+// Errors of Radio.Send.
+var (
+	ErrBadSend = errors.New("cannot be sent") // as it is
+	ErrNotSent = errors.New("was not sent")
+)
 
 func (s *Server) getRadios(w http.ResponseWriter, r *http.Request, _ caller) {
 	s.sendJSON(w, r, s.cfg.Radio.Radios())
@@ -64,8 +68,12 @@ func (s *Server) sendFrame(w http.ResponseWriter, r *http.Request, c caller) {
 	if err == nil {
 		err = s.cfg.Radio.Send(r.Context(), f)
 	}
-	if errors.Is(err, ErrBadSend) {
+	switch {
+	case errors.Is(err, ErrBadSend):
 		err = fmt.Errorf("%w: %w", errBadQuery, err)
+	case errors.Is(err, ErrNotSent): // the administrator is to know why
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
 	}
 	s.done(w, r, c, err)
 }

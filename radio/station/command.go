@@ -2,96 +2,27 @@ package station
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 	"time"
 
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
 	"fieldgate/radio/codec"
-	"fieldgate/radio/lorawan"
 )
 
-// command is the last command to an actuator, and what became of it. It is the
-// content of the retained topic devices/D/actuators/A/status on the local broker.
-type command struct {
-	State string          `json:"state"` // queued, sent, acknowledged, expired or refused
-	ID    string          `json:"id"`
-	Value json.RawMessage `json:"value"`
-	// Reason says why it is refused or expired, or why it is queued still although it
-	// was tried.
-	Reason string     `json:"reason,omitempty"`
-	Sends  int        `json:"sends,omitempty"`
-	Since  *time.Time `json:"since,omitempty"` // absent while the clock is unset
+// order is a command on its way from Deliver to a queue.
+type order struct {
+	device   *device
+	actuator string
+	value    json.RawMessage
+	expires  time.Time // of the message that it came in; zero: never
+	settled  func(error)
 
-	Confirmed bool `json:"-"`
-}
-
-// stored is a command in the table.
-type stored struct {
-	command
-	Device    string `json:"device"`
-	Actuator  string `json:"actuator"`
-	Confirmed bool   `json:"confirmed"`
-}
-
-// load reads the last commands.
-func (s *Station) load() error {
-	if s.cfg.Table == nil {
-		return nil
-	}
-	return s.cfg.Table.Each(func(key string, value []byte) error {
-		var c stored
-		if err := json.Unmarshal(value, &c); err != nil {
-			s.cfg.Log.Error("a command on disk cannot be read", "actuator", key, "error", err)
-			return nil
-		}
-		c.command.Confirmed = c.Confirmed
-		s.states[key] = c.command
-		return nil
-	})
-}
-
-// keep records the last command of an actuator and publishes it.
-func (s *Station) keep(device, actuator string, c command) error {
-	if now := s.cfg.Clock.Now(); now.Quality != gateway.ClockUnset {
-		at := now.Wall.UTC().Truncate(time.Second)
-		c.Since = &at
-	}
-	key := device + "/" + actuator
-	s.mu.Lock()
-	s.states[key] = c
-	s.mu.Unlock()
-	s.publish(device, actuator, &c)
-	if s.cfg.Table == nil {
-		return nil
-	}
-	raw, err := json.Marshal(stored{c, device, actuator, c.Confirmed})
-	if err != nil {
-		return fmt.Errorf("station: command: %w", err)
-	}
-	return s.cfg.Table.Write(map[string][]byte{key: raw})
-}
-
-func (s *Station) publish(device, actuator string, c *command) {
-	raw, err := json.Marshal(c)
-	if err != nil || s.cfg.Publish == nil {
-		return
-	}
-	s.cfg.Publish(gateway.Message{Topic: "devices/" + device + "/actuators/" + actuator + "/status", Payload: raw, QoS: 1, Retain: true})
-}
-
-// Announce publishes the last commands again, after a start.
-func (s *Station) Announce() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key, c := range s.states {
-		device, actuator, _ := strings.Cut(key, "/")
-		s.publish(device, actuator, &c)
-	}
+	out codec.Encoded
+	err error // of the codec
 }
 
 // named is what the codec calls an actuator.
@@ -104,29 +35,41 @@ func (d *device) named(actuator string) string {
 	return actuator
 }
 
-// owns reports whether an actuator is one of a device that is reached by LoRa.
-func (s *Station) owns(name, actuator string) (*device, bool) {
+// priority is that of commands to an actuator.
+func (d *device) priority(actuator string) int8 {
+	if n, ok := d.Priorities[actuator]; ok {
+		return n
+	}
+	return d.Priority
+}
+
+// owns gives the device of an actuator that is reached by LoRa, nil if it is none.
+func (s *Station) owns(name, actuator string) *device {
 	d := s.devices[name]
 	if d == nil {
-		return nil, false
+		return nil
 	}
 	known, ok := s.cfg.Registry.Device(name)
 	if !ok {
-		return nil, false
+		return nil
 	}
-	_, ok = known.Actuator(actuator)
-	return d, ok
+	if _, ok = known.Actuator(actuator); !ok {
+		return nil
+	}
+	return d
 }
 
 // Check implements gateway.Actuators. What a script makes of a value is not known
 // before it has run, which takes its time: a command that it cannot encode is
 // refused later.
 func (s *Station) Check(name, actuator string, value json.RawMessage) (owned bool, err error) {
-	d, ok := s.owns(name, actuator)
-	if !ok {
+	d := s.owns(name, actuator)
+	switch {
+	case d == nil:
 		return false, nil
-	}
-	if d.Script {
+	case d.Mute:
+		return true, fmt.Errorf("%w: the device's codec has nothing that encodes commands", gateway.ErrBadCommand)
+	case d.Script:
 		return true, nil
 	}
 	if _, err := s.encode(context.Background(), d, actuator, value); err != nil {
@@ -136,7 +79,7 @@ func (s *Station) Check(name, actuator string, value json.RawMessage) (owned boo
 }
 
 func (s *Station) encode(ctx context.Context, d *device, actuator string, value json.RawMessage) (codec.Encoded, error) {
-	ctx, cancel := context.WithTimeout(ctx, decodeWithin)
+	ctx, cancel := context.WithTimeout(ctx, codecWithin)
 	defer cancel()
 	out, err := d.Codec.Encode(ctx, &codec.Command{Values: map[string]json.RawMessage{d.named(actuator): value}, Variables: d.Variables})
 	if err == nil && out.FPort == 0 {
@@ -146,127 +89,129 @@ func (s *Station) encode(ctx context.Context, d *device, actuator string, value 
 }
 
 // Deliver implements gateway.Sink: commands to the actuators of LoRa devices are
-// queued. Settled is called when they are on disk.
+// queued. Settled is called when they are on disk. Those to one device stay in
+// order.
 func (s *Station) Deliver(b *gateway.Batch, _ []gateway.Record, settled func(error)) {
-	var jobs []func(context.Context) error
-	var lanes []*lane
+	var orders []*order
 	if !b.Confirmed {
 		for i := range b.Readings {
 			r := &b.Readings[i]
 			if r.Kind != gateway.KindCommand {
 				continue
 			}
-			d, ok := s.owns(r.Device, r.Channel)
-			if !ok {
+			d := s.owns(r.Device, r.Channel)
+			if d == nil {
 				continue
 			}
-			actuator, value := r.Channel, r.Value
-			jobs = append(jobs, func(ctx context.Context) error { return s.command(ctx, d, actuator, value) })
-			lanes = append(lanes, d.lane)
+			o := &order{device: d, actuator: r.Channel, value: r.Value}
+			if b.Carrier != nil {
+				o.expires = b.Carrier.Expires
+			}
+			orders = append(orders, o)
 		}
 	}
-	if len(jobs) == 0 {
+	if len(orders) == 0 {
 		settled(nil)
 		return
 	}
-	// Each waits for the disk, and a script for its turn: not here, where all
-	// readings pass.
-	lane := lanes[0]
-	if lane == nil {
-		lane = s.commands
-	}
-	all := func(ctx context.Context) {
-		var errs []error
-		for _, job := range jobs {
-			errs = append(errs, job(ctx))
-		}
-		settled(errors.Join(errs...))
-	}
-	if !lane.put(all) {
-		settled(fmt.Errorf("%w: more commands than LoRa can take", gateway.ErrNotKept))
-	}
-}
-
-// command encodes and queues one command. An error says that it is not on disk;
-// one that cannot be carried out is refused, which is told by its state.
-func (s *Station) command(ctx context.Context, d *device, actuator string, value json.RawMessage) error {
-	c := command{State: lorawan.Queued.String(), ID: rand.Text()[:13], Value: value, Confirmed: d.Confirmed}
-	refuse := func(err error) error {
-		c.State, c.Reason = lorawan.Refused.String(), firstLine(err)
-		s.cfg.Log.Warn("a command is refused", "device", d.Name, "actuator", actuator, "error", err)
-		return s.keep(d.Name, actuator, c)
-	}
-	out, err := s.encode(ctx, d, actuator, value)
-	if err != nil {
-		return refuse(err)
-	}
-	if d.Raw {
-		if err := s.raw.Send(ctx, d.Name, out.Bytes); err != nil {
-			return refuse(err)
-		}
-		c.State = lorawan.Sent.String()
-		s.reached(d.Name, actuator, value)
-		return s.keep(d.Name, actuator, c)
-	}
-	if err := s.keep(d.Name, actuator, c); err != nil {
-		return err
-	}
-	q := lorawan.Downlink{Device: d.Name, ID: c.ID, Tag: actuator, FPort: out.FPort, Payload: out.Bytes, Confirmed: d.Confirmed}
-	if d.Expires > 0 {
-		q.Expires = time.Now().Add(d.Expires)
-	}
-	within, cancel := context.WithTimeout(ctx, queueWithin)
-	defer cancel()
-	switch err := s.lorawan.Enqueue(within, q); {
-	case err == nil:
-		return nil
-	case errors.Is(err, lorawan.ErrFull), errors.Is(err, lorawan.ErrTooLong), errors.Is(err, lorawan.ErrDownlink),
-		errors.Is(err, lorawan.ErrBroken), errors.Is(err, lorawan.ErrUnknownDevice):
-		return refuse(err)
-	default:
-		return err
-	}
-}
-
-// queueWithin is how long a command waits for the disk; its sender is told nothing
-// then, and sends it again.
-const queueWithin = 30 * time.Second
-
-// downlink hears what became of a command.
-func (s *Station) downlink(st lorawan.DownlinkState) {
-	if st.Tag == "" {
+	if !s.openOrders(len(orders)) {
+		settled(errStopped)
 		return
 	}
-	key := st.Device + "/" + st.Tag
-	s.mu.Lock()
-	c, ok := s.states[key]
-	s.mu.Unlock()
-	if !ok || c.ID != st.ID {
-		return // a newer command has taken its place
+	var mu sync.Mutex
+	left, first := len(orders), error(nil)
+	one := func(err error) {
+		mu.Lock()
+		left--
+		if first == nil {
+			first = err
+		}
+		last, err := left == 0, first
+		mu.Unlock()
+		if last {
+			settled(err)
+		}
+		s.closeOrder()
 	}
-	done := st.State == lorawan.Acknowledged || st.State == lorawan.Sent && st.Last
-	if done && c.State != st.State.String() {
-		s.reached(st.Device, st.Tag, c.Value)
-	}
-	before := c
-	c.State, c.Sends, c.Reason = st.State.String(), st.Sends, ""
-	if st.State != lorawan.Sent && st.State != lorawan.Acknowledged {
-		c.Reason = st.Why
-	}
-	if c.State == before.State && c.Sends == before.Sends && c.Reason == before.Reason {
-		return
-	}
-	if err := s.keep(st.Device, st.Tag, c); err != nil {
-		s.cfg.Log.Error("what became of a command is not on disk", "device", st.Device, "actuator", st.Tag, "error", err)
+	for _, o := range orders {
+		var once sync.Once
+		o.settled = func(err error) { once.Do(func() { one(err) }) }
+		s.take(o)
 	}
 }
+
+// take encodes a command: at once, or in the lane of its script.
+func (s *Station) take(o *order) {
+	encode := func(ctx context.Context) {
+		o.out, o.err = s.encode(ctx, o.device, o.actuator, o.value)
+		if o.err != nil && ctx.Err() != nil {
+			o.settled(errStopped) // nobody knows whether the script would have taken it
+			return
+		}
+		s.courier.put(o)
+	}
+	switch {
+	case o.device.lane == nil:
+		encode(context.Background())
+	case !o.device.lane.put(encode):
+		o.err = errLane
+		s.courier.put(o)
+	}
+}
+
+// openOrders counts commands that are to be settled. It refuses them after the
+// end.
+func (s *Station) openOrders(n int) bool {
+	s.orders.Lock()
+	defer s.orders.Unlock()
+	if s.orders.closed {
+		return false
+	}
+	s.orders.open += n
+	return true
+}
+
+func (s *Station) closeOrder() {
+	s.orders.Lock()
+	defer s.orders.Unlock()
+	if s.orders.open--; s.orders.open == 0 && s.orders.closed {
+		close(s.orders.none)
+	}
+}
+
+// refuseOrders has openOrders refuse from now on.
+func (s *Station) refuseOrders() {
+	s.orders.Lock()
+	defer s.orders.Unlock()
+	s.orders.closed = true
+	if s.orders.open == 0 {
+		close(s.orders.none)
+	}
+}
+
+// reachedWithin is how long the state of an actuator waits for the disk before it
+// is noted that it was told.
+const reachedWithin = 2 * time.Second
 
 // reached submits the state that a command has brought an actuator to, as far as
-// the gateway can know.
+// the gateway can know, and waits until it is on disk.
 func (s *Station) reached(device, actuator string, value json.RawMessage) {
-	b := &gateway.Batch{From: access.System, Source: "lora " + device, Confirmed: true,
+	done := make(chan error, 1)
+	b := &gateway.Batch{From: access.System, Source: "lora " + device, Confirmed: true, Wait: true, Done: func(err error) { done <- err },
 		Readings: []gateway.Reading{{Kind: gateway.KindActuator, Device: device, Channel: actuator, Value: value}}}
-	if err := s.cfg.Hub.Submit(b); err != nil {
-		s.cfg.Log.Warn("an actuator's state was refused", "device", device, "actuator", actuator, "error", err)
+	err := s.cfg.Hub.Submit(b)
+	if err == nil {
+		t := time.NewTimer(reachedWithin)
+		defer t.Stop()
+		select {
+		case err = <-done:
+		case <-t.C: // it will be, as soon as the disk takes it
+		}
+	}
+	if err != nil {
+		s.log.warn("an actuator's state was refused", device, "actuator", actuator, "error", err)
 	}
 }
+
+// errLane: the script has too much to do.
+var errLane = errors.New("the codec's script does not keep up")

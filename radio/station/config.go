@@ -34,11 +34,20 @@ type Device struct {
 	// gateway. A name that is not there is the id itself.
 	Sensors, Actuators map[string]string
 	// Create says that sensors which the codec finds are created.
-	Create    bool
-	Raw       bool  // it has no LoRaWAN
-	Port      uint8 // FPort of commands whose codec names none
-	Confirmed bool
-	Expires   time.Duration
+	Create bool
+	// Mute says that Codec encodes nothing: there are no commands.
+	Mute bool
+	Raw  bool // it has no LoRaWAN
+	// AfterUplink, of a device without LoRaWAN, has its commands wait for its next
+	// frame: it listens only then.
+	AfterUplink bool
+	Port        uint8 // FPort of commands whose codec names none
+	Confirmed   bool
+	// Priority is that of its commands, of which the higher ones go first; Priorities
+	// are those of actuators, by their ids, that have another.
+	Priority   int8
+	Priorities map[string]int8
+	Expires    time.Duration // how long a command may wait; 0: for ever
 }
 
 // Forwarder takes the frames to another network server.
@@ -63,7 +72,8 @@ type Config struct {
 	Clock      gateway.Clock
 	Log        *slog.Logger
 	Forwarders []Forwarder
-	// Publish hands a message of the gateway's own to local subscribers.
+	// Publish hands a message of the gateway's own to local subscribers. It must not
+	// block.
 	Publish func(gateway.Message)
 	// Observe is told of each frame that was heard or sent, after it was dealt
 	// with. It must not block.

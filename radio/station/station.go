@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"fieldgate/gateway"
 	"fieldgate/radio"
@@ -17,16 +19,30 @@ import (
 // Station is the LoRa part of a gateway. It is a gateway.Sink and a
 // gateway.Actuators for the actuators of its devices.
 type Station struct {
-	cfg      Config
-	lorawan  *lorawan.Server
-	raw      *raw.Server
-	devices  map[string]*device
-	lanes    []*lane // of the scripts, and commands
-	commands *lane   // of the other codecs
+	cfg     Config
+	log     *quiet
+	lorawan *lorawan.Server
+	raw     *raw.Server
+	devices map[string]*device
+	lanes   []*lane // of the scripts
+	book    *book   // what became of commands
+	courier *courier
+	posts   []*post // of the devices without LoRaWAN
+
+	busy atomic.Uint64 // uplinks for which a script had no time
+	over atomic.Bool   // the network server has ended: it hands on again what it was not told of
+
+	orders struct { // commands between Deliver and their settlement
+		sync.Mutex
+		open   int
+		closed bool
+		none   chan struct{} // closed when it is closed and none is open
+	}
 
 	mu     sync.Mutex
 	owners map[string]radio.Radio // who has a radio's name
-	states map[string]command     // last state of each actuator's command, by "device/actuator"
+
+	offered sync.Map // frames that raw looks at after LoRaWAN refused them: *radio.Frame to the reason
 }
 
 var (
@@ -37,13 +53,14 @@ var (
 type device struct {
 	Device
 	lane *lane // nil: its codec does not take long
+	post *post // nil: it has LoRaWAN
 }
 
-// New prepares a Station; nothing is touched yet but the tables.
+// New prepares a Station; nothing is touched yet but the tables, which are read.
 func New(c Config) (*Station, error) {
-	s := &Station{cfg: c, devices: map[string]*device{}, owners: map[string]radio.Radio{}, states: map[string]command{}}
-	s.commands = newLane()
-	s.lanes = append(s.lanes, s.commands)
+	s := &Station{cfg: c, log: newQuiet(c.Log), devices: map[string]*device{}, owners: map[string]radio.Radio{}}
+	s.orders.none = make(chan struct{})
+	s.courier = newCourier(s)
 	lanes := map[any]*lane{}
 	for _, d := range c.Devices {
 		if s.devices[d.Name] != nil {
@@ -57,9 +74,14 @@ func New(c Config) (*Station, error) {
 			}
 			one.lane = lanes[d.Codec]
 		}
+		if d.Raw {
+			one.post = newPost(s, one)
+			s.posts = append(s.posts, one.post)
+		}
 		s.devices[d.Name] = one
 	}
-	if err := s.load(); err != nil {
+	s.book = newBook(c.Table, c.Clock, c.Publish)
+	if err := s.book.load(c.Log); err != nil {
 		c.Log.Error("the last commands cannot be read", "error", err)
 	}
 	for _, r := range c.Radios {
@@ -68,7 +90,7 @@ func New(c Config) (*Station, error) {
 		}
 	}
 	lw := c.LoRaWAN
-	lw.Radio, lw.OnUplink, lw.OnDownlink = sender{s}, s.uplink, s.downlink
+	lw.Radio, lw.OnUplink, lw.OnDownlink, lw.OnFrame = sender{s}, s.uplink, s.downlink, s.heard
 	var err error
 	if s.lorawan, err = lorawan.New(lw); err != nil {
 		return nil, fmt.Errorf("station: %w", err)
@@ -81,28 +103,58 @@ func New(c Config) (*Station, error) {
 	return s, nil
 }
 
+// grace is how long scripts and the disk have at the stop for the commands that
+// were taken before.
+const grace = 3 * time.Second
+
 // Run serves the radios until ctx ends. A radio whose Run ends with an error is
-// reported, and the others go on.
+// reported, and the others go on. It ends in the order in which things pass:
+// radios, commands that were taken, network server, and the scripts, which may
+// have something to decode still. Commands that come later are answered with
+// gateway.ErrClosed.
 func (s *Station) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	serve := func(name string, run func(context.Context) error) {
+	s.recover()
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	serving, stopServers := context.WithCancel(working)
+	defer stopServers()
+	serve := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Error("a part of LoRa ended", "what", name, "error", err)
 			}
 		})
 	}
+	var scripts, couriers, servers, radios sync.WaitGroup
 	for _, l := range s.lanes {
-		serve("script", l.run)
+		scripts.Go(func() { l.run(working) })
 	}
-	serve("lorawan", s.lorawan.Run)
-	serve("raw", s.raw.Run)
+	couriers.Go(func() { s.courier.run(working) })
+	for _, p := range s.posts {
+		servers.Go(func() { p.run(serving) })
+	}
+	serve(&servers, serving, "lorawan", s.lorawan.Run)
+	serve(&servers, serving, "raw", s.raw.Run)
 	for _, r := range s.cfg.Radios {
-		serve("radio", func(ctx context.Context) error {
+		serve(&radios, ctx, "radio", func(ctx context.Context) error {
 			return r.Run(ctx, func(f *radio.Frame) { s.receive(r, f) })
 		})
 	}
-	wg.Wait()
+	<-ctx.Done()
+	late := time.AfterFunc(grace, stopWork)
+	defer late.Stop()
+	radios.Wait()
+	s.refuseOrders()
+	<-s.orders.none
+	stopServers()
+	servers.Wait()
+	s.over.Store(true)
+	for _, l := range s.lanes {
+		l.close()
+	}
+	scripts.Wait()
+	s.courier.close()
+	couriers.Wait()
 	return nil
 }
 
@@ -156,55 +208,38 @@ func (s *Station) Status() []radio.Status {
 	return out
 }
 
-// Stats counts the frames that were heard by what became of them.
-func (s *Station) Stats() map[string]uint64 {
-	out := map[string]uint64{}
-	lw := s.lorawan.Stats()
+// LoRaWAN tells how each LoRaWAN device is doing.
+func (s *Station) LoRaWAN() []lorawan.DeviceStatus { return s.lorawan.Devices() }
+
+// Stats are counts since the start.
+type Stats struct {
+	Taken   map[string]uint64 // uplinks, joins, raw uplinks, downlinks, by what they are
+	Refused map[string]uint64 // frames that were not taken, by reason
+}
+
+// Stats counts what was heard and sent.
+func (s *Station) Stats() Stats {
+	lw, rw := s.lorawan.Stats(), s.raw.Stats()
+	out := Stats{Refused: map[string]uint64{}, Taken: map[string]uint64{
+		"uplink": lw.Uplinks, "join": lw.Joins, "copy": lw.Copies, "repetition": lw.Retransmissions, "downlink": lw.Downlinks,
+		"raw_uplink": rw.Uplinks, "raw_downlink": rw.Downlinks, "raw_acknowledgement": rw.Acknowledged,
+	}}
 	for reason, n := range lw.Refused {
-		out[reason.String()] += n
+		out.Refused[reason.String()] += n
 	}
-	rw := s.raw.Stats()
 	for reason, n := range rw.Refused {
-		out["raw_"+reason.String()] += n
+		out.Refused["raw_"+reason.String()] += n
+	}
+	if n := s.busy.Load(); n > 0 {
+		out.Refused["script_busy"] = n
 	}
 	return out
 }
 
-// lane is a script's own goroutine: one that takes its time holds up no other.
-type lane struct{ jobs chan func(context.Context) }
+// errStopped answers commands after the end.
+var errStopped = fmt.Errorf("station: %w", gateway.ErrClosed)
 
-// laneRoom is how many uplinks and commands wait for one script.
-const laneRoom = 64
-
-func newLane() *lane { return &lane{make(chan func(context.Context), laneRoom)} }
-
-func (l *lane) run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			for { // who waits for them is to be told
-				select {
-				case job := <-l.jobs:
-					job(ctx)
-				default:
-					return nil
-				}
-			}
-		case job := <-l.jobs:
-			job(ctx)
-		}
-	}
+// isStop reports whether err is only that something was stopped.
+func isStop(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, lorawan.ErrStopped)
 }
-
-// put queues a job and reports whether there was room.
-func (l *lane) put(job func(context.Context)) bool {
-	select {
-	case l.jobs <- job:
-		return true
-	default:
-		return false
-	}
-}
-
-// LoRaWAN tells how each LoRaWAN device is doing.
-func (s *Station) LoRaWAN() []lorawan.DeviceStatus { return s.lorawan.Devices() }

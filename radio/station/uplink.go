@@ -2,35 +2,45 @@ package station
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
+	"sync"
 	"time"
 
 	"fieldgate/gateway"
-	"fieldgate/gateway/access"
 	"fieldgate/radio"
 	"fieldgate/radio/codec"
 	"fieldgate/radio/lorawan"
+	"fieldgate/radio/lorawan/frame"
 	"fieldgate/radio/raw"
 )
 
-// decodeWithin is how long a codec may take, its own bounds being shorter.
-const decodeWithin = 2 * time.Second
+// codecWithin is how long a codec may take, its own bounds being shorter.
+const codecWithin = 2 * time.Second
 
-// ackPatience is how long a confirmed uplink's acknowledgement waits for codec and
-// disk; RX1 is gone then.
-const ackPatience = 900 * time.Millisecond
+// rawPatience is how long the acknowledgement to a device without LoRaWAN waits
+// for codec and disk.
+const rawPatience = 900 * time.Millisecond
 
 // message is what a device has sent, whichever way it came.
 type message struct {
-	device   *device
-	frame    *radio.Frame
-	payload  []byte
-	port     uint8
-	fcnt     *uint32
-	kind     string
-	received time.Time
+	device  *device
+	frame   *radio.Frame
+	payload []byte
+	port    uint8
+	fcnt    *uint32
+	kind    string
+	// before is when it was heard by the wall clock of the run before this one; zero:
+	// it is of this run.
+	before time.Time
+	// wait says that the device waits for an acknowledgement, which says that its
+	// values are on disk.
+	wait bool
+	// again says that the network server hands it on once more after the next start if
+	// done was not called before it has ended.
+	again bool
+	// done is called at most once: with true when all that was to be kept is on disk,
+	// with false when it is not and will not be.
+	done func(kept bool)
 }
 
 // uplink takes what the network server lets pass.
@@ -39,11 +49,15 @@ func (s *Station) uplink(u *lorawan.Uplink) {
 	if d == nil {
 		return
 	}
-	m := &message{device: d, frame: u.Frame, payload: u.Payload, port: u.FPort, fcnt: &u.FCnt, kind: "unconfirmed up", received: u.Received}
+	m := &message{device: d, frame: u.Frame, payload: u.Payload, port: u.FPort, fcnt: &u.FCnt, kind: frame.UnconfirmedUp.String(), wait: u.Confirmed,
+		again: true, done: u.Later()}
 	if u.Confirmed {
-		m.kind = "confirmed up"
+		m.kind = frame.ConfirmedUp.String()
 	}
-	s.take(m, u.Confirmed)
+	if u.Again {
+		m.before = u.Received
+	}
+	s.handle(m)
 }
 
 // rawUplink takes what a device without LoRaWAN has sent. What it asked to have
@@ -53,253 +67,101 @@ func (s *Station) rawUplink(u *raw.Uplink) error {
 	if d == nil {
 		return nil
 	}
-	if !s.take(&message{device: d, frame: u.Frame, payload: u.Payload, kind: "raw", received: u.Frame.At}, u.Header != nil && u.Header.Type&raw.AckRequest != 0) {
+	if d.post != nil {
+		d.post.heard(u)
+	}
+	done := make(chan bool, 1)
+	m := &message{device: d, frame: u.Frame, payload: u.Payload, kind: "raw", wait: u.Header != nil && u.Header.Type.Has(raw.AckRequest),
+		done: func(kept bool) { done <- kept }}
+	s.handle(m)
+	if !m.wait {
+		select {
+		case kept := <-done:
+			return notKept(kept)
+		default:
+			return nil
+		}
+	}
+	t := time.NewTimer(rawPatience)
+	defer t.Stop()
+	select {
+	case kept := <-done:
+		return notKept(kept)
+	case <-t.C:
 		return errNotKept
 	}
-	return nil
 }
 
 var errNotKept = errors.New("station: not on disk in time")
 
-// take decodes a message and submits its values. With wait it returns when they
-// are on disk, or when it is too late for an acknowledgement, which it reports.
-func (s *Station) take(m *message, wait bool) (kept bool) {
-	done := make(chan struct{})
-	within, cancel := context.WithTimeout(context.Background(), ackPatience)
-	defer cancel()
+func notKept(kept bool) error {
+	if kept {
+		return nil
+	}
+	return errNotKept
+}
+
+// handle decodes a message and submits its values: at once, or in the lane of its
+// script.
+func (s *Station) handle(m *message) {
 	if m.device.lane == nil {
-		s.decode(context.Background(), m, wait, func() { close(done) })
-	} else if !m.device.lane.put(func(ctx context.Context) { s.decode(ctx, m, wait, func() { close(done) }) }) {
+		s.decode(context.Background(), m)
+		return
+	}
+	if !m.device.lane.put(func(ctx context.Context) { s.decode(ctx, m) }) {
+		s.busy.Add(1)
+		s.log.warn("uplinks of a device are dropped", m.device.Name, "error", errLane)
 		s.tell(m, nil, errLane)
-		return false
-	}
-	if !wait {
-		return true
-	}
-	select {
-	case <-done:
-		return true
-	case <-within.Done():
-		return false
+		m.done(false)
 	}
 }
 
-var errLane = errors.New("the codec's script does not keep up")
-
-// decode makes readings of a message. Settled is called once, when they are on
-// disk or it is clear that they will not be.
-func (s *Station) decode(ctx context.Context, m *message, wait bool, settled func()) {
-	ctx, cancel := context.WithTimeout(ctx, decodeWithin)
+// decode makes readings of a message. It does not wait for the disk.
+func (s *Station) decode(ctx context.Context, m *message) {
+	within, cancel := context.WithTimeout(ctx, codecWithin)
 	defer cancel()
-	u := codec.Uplink{Bytes: m.payload, FPort: m.port, Variables: m.device.Variables}
-	now := s.cfg.Clock.Now()
-	if now.Quality != gateway.ClockUnset {
-		u.Received = now.Wall
+	at := s.heardAt(m)
+	u := codec.Uplink{Bytes: m.payload, FPort: m.port, Variables: m.device.Variables, Received: at.wall}
+	if m.again && s.over.Load() {
+		return
 	}
-	got, err := m.device.Codec.Decode(ctx, &u)
+	got, err := m.device.Codec.Decode(within, &u)
+	if err != nil && ctx.Err() != nil || m.again && s.over.Load() {
+		return // the gateway stops, and the network server has it still
+	}
 	for _, w := range got.Warnings {
 		s.cfg.Log.Debug("codec warns", "device", m.device.Name, "warning", w)
 	}
-	batches := s.batches(m, &got, now)
+	batches := s.batches(m, &got, at)
 	s.tell(m, got.Values, err)
 	if err != nil {
-		s.cfg.Log.Warn("a payload is not understood, or only in part", "device", m.device.Name, "fport", m.port, "bytes", len(m.payload), "error", err)
+		s.log.warn("a payload is not understood, or only in part", m.device.Name, "fport", m.port, "bytes", len(m.payload), "error", err)
 	}
-	left := len(batches)
-	if left == 0 {
-		settled()
-		return
+	s.submit(m, batches)
+}
+
+// submit hands batches to the Hub, and says when all of them are on disk.
+func (s *Station) submit(m *message, batches []*gateway.Batch) {
+	var mu sync.Mutex
+	left, kept := len(batches)+1, true
+	one := func(err error) {
+		mu.Lock()
+		left--
+		if errors.Is(err, gateway.ErrNotKept) || errors.Is(err, gateway.ErrClosed) {
+			kept = false // anything else would be refused again
+		}
+		last, kept := left == 0, kept
+		mu.Unlock()
+		if last {
+			m.done(kept)
+		}
 	}
-	one := make(chan error, left)
 	for _, b := range batches {
-		b.Wait, b.Done = wait, func(err error) { one <- err }
+		b.Wait, b.Done = m.wait, one
 		if err := s.cfg.Hub.Submit(b); err != nil {
-			s.cfg.Log.Warn("readings of a device were refused", "device", m.device.Name, "error", err)
-			one <- err
+			s.log.warn("readings of a device were refused", m.device.Name, "error", err)
+			one(err)
 		}
 	}
-	if !wait {
-		settled()
-		return
-	}
-	for ; left > 0; left-- {
-		if err := <-one; err != nil {
-			return // nobody vouches for it
-		}
-	}
-	settled()
-}
-
-// batches makes what the Hub takes of the values of one message: those of sensors,
-// and those that actuators have reached.
-func (s *Station) batches(m *message, got *codec.Decoded, now gateway.Stamp) (out []*gateway.Batch) {
-	source := "lora " + m.device.Name
-	sensors := &gateway.Batch{From: access.System, Source: source}
-	actuators := &gateway.Batch{From: access.System, Source: source, Confirmed: true}
-	d, ok := s.cfg.Registry.Device(m.device.Name)
-	if !ok {
-		return nil // it was deleted
-	}
-	for i := range got.Values {
-		v := &got.Values[i]
-		r := gateway.Reading{Kind: gateway.KindSensor, Device: m.device.Name, Channel: channelOf(m.device.Sensors, v.Name),
-			Value: v.Value, Time: timeOf(m, v, now)}
-		if id, mapped := m.device.Actuators[v.Name]; v.Actuator || mapped {
-			if id == "" {
-				id = idOf(v.Name)
-			}
-			r.Kind, r.Channel = gateway.KindActuator, id
-			if _, ok := d.Actuator(id); !ok {
-				if !m.device.Create || s.create(source, r, v) != nil {
-					continue
-				}
-			}
-			if string(v.Value) != "null" { // it exists, and that is all that is known
-				actuators.Readings = append(actuators.Readings, r)
-			}
-			continue
-		}
-		if _, ok := d.Sensor(r.Channel); !ok {
-			if !m.device.Create {
-				continue
-			}
-			if s.create(source, r, v) != nil {
-				continue
-			}
-			if d, ok = s.cfg.Registry.Device(m.device.Name); !ok {
-				return nil
-			}
-		}
-		sensors.Readings = append(sensors.Readings, r)
-	}
-	for _, b := range []*gateway.Batch{sensors, actuators} {
-		if len(b.Readings) > 0 {
-			out = append(out, b)
-		}
-	}
-	return out
-}
-
-// create makes the sensor or actuator that a codec has found.
-func (s *Station) create(source string, r gateway.Reading, v *codec.Value) error {
-	b := &gateway.Batch{From: access.System, Source: source}
-	name := strings.ReplaceAll(v.Name, "_", " ")
-	req := gateway.ChangeRequest{Op: gateway.CreateSensor, Device: r.Device,
-		NewSensor: &gateway.Sensor{ID: r.Channel, Name: name, Kind: v.Kind, Quantity: v.Quantity, Unit: v.Unit}}
-	if r.Kind == gateway.KindActuator {
-		req = gateway.ChangeRequest{Op: gateway.CreateActuator, Device: r.Device, NewActuator: &gateway.Actuator{ID: r.Channel, Name: name}}
-	}
-	err := s.cfg.Hub.Change(b, req)
-	if errors.Is(err, gateway.ErrExists) {
-		return nil
-	}
-	if err != nil {
-		s.cfg.Log.Warn("what a codec has found cannot be made", "device", r.Device, "channel", r.Channel, "error", err)
-	}
-	return err
-}
-
-// channelOf is the sensor that a value of a codec is for.
-func channelOf(names map[string]string, name string) string {
-	if id, ok := names[name]; ok {
-		return id
-	}
-	return idOf(name)
-}
-
-// idOf makes an id of a name that a codec gives.
-func idOf(name string) string {
-	if gateway.CheckID(name) == nil {
-		return name
-	}
-	id := strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
-			return c
-		}
-		return '_'
-	}, name)
-	if len(id) > gateway.MaxID {
-		id = id[:gateway.MaxID]
-	}
-	if gateway.CheckID(id) != nil {
-		return "value"
-	}
-	return id
-}
-
-// lateness is from when on a frame's own time counts, and not when it came here.
-const lateness = 5 * time.Second
-
-// oldest is how far back a packet forwarder's clock is believed.
-const oldest = 30 * 24 * time.Hour
-
-// timeOf says when a value was taken; zero: now, which the Hub stamps.
-func timeOf(m *message, v *codec.Value, now gateway.Stamp) time.Time {
-	if now.Quality == gateway.ClockUnset {
-		return time.Time{}
-	}
-	at := now.Wall
-	if heard := m.frame.Heard; !heard.IsZero() {
-		if late := now.Wall.Sub(heard); late > lateness && late < oldest {
-			at = heard
-		}
-	}
-	if at = at.Add(-v.Age); at.Equal(now.Wall) {
-		return time.Time{}
-	}
-	return at.UTC()
-}
-
-// tell reports a message to who observes.
-func (s *Station) tell(m *message, values []codec.Value, err error) {
-	if s.cfg.Observe == nil {
-		return
-	}
-	e := s.event(m.frame)
-	e.Device, e.FCnt, e.Kind = m.device.Name, m.fcnt, m.kind
-	if m.fcnt != nil {
-		e.FPort = &m.port
-	}
-	if err != nil {
-		e.Error = firstLine(err)
-	}
-	if len(values) > 0 {
-		object := make(map[string]json.RawMessage, len(values))
-		for i := range values {
-			object[values[i].Name] = values[i].Value
-		}
-		if raw, err := json.Marshal(object); err == nil {
-			e.Values = raw
-		}
-	}
-	s.cfg.Observe(e)
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
-}
-
-// heard reports a frame that the network server took for itself, or not.
-func (s *Station) heard(f *radio.Frame, device, kind, refused string) {
-	known := device != ""
-	for _, fw := range s.cfg.Forwarders {
-		fw.Take(f, known)
-	}
-	if s.cfg.Observe == nil {
-		return
-	}
-	e := s.event(f)
-	e.Device, e.Kind, e.Error = device, kind, refused
-	s.cfg.Observe(e)
-}
-
-// rawRefused reports a frame that is no device's.
-func (s *Station) rawRefused(f *radio.Frame, device string, reason raw.Reason) {
-	if s.cfg.Observe == nil {
-		return
-	}
-	e := s.event(f)
-	e.Device, e.Kind, e.Error = device, "raw", reason.String()
-	s.cfg.Observe(e)
+	one(nil)
 }

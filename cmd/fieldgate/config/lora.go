@@ -52,8 +52,11 @@ type LoRaWAN struct {
 	Region  string
 	NetID   uint32
 	SubBand int // US915, AU915: 1 to 8; 0: all channels
-	Devices []LoRaDevice
-	Forward []LoRaForward
+	// Channels are uplink frequencies in Hz beside the region's own, at most 13, for
+	// radios that hear more than those.
+	Channels []uint32
+	Devices  []LoRaDevice
+	Forward  []LoRaForward
 }
 
 // LoRaDevice is one LoRaWAN end device: with JoinEUI and AppKey if it joins over
@@ -78,6 +81,7 @@ type LoRaSettings struct {
 	ADR           bool
 	SingleChannel bool // the device is kept on the channel of a single-channel radio
 	CounterReset  bool // of a session without a join, the counter may begin anew
+	NonceReset    bool // the DevNonce of a device that joins may begin anew
 	RX1Delay      int  // seconds, 1 to 15
 	RX1Offset     int
 	RX2Frequency  uint32 // Hz; 0: the region's
@@ -86,6 +90,7 @@ type LoRaSettings struct {
 	Port      int // FPort of commands whose codec names none, 1 to 223
 	Confirmed bool
 	Retries   int           // of a confirmed downlink
+	Priority  int           // of commands, MinPriority to MaxPriority: the higher ones of a device go first
 	Expires   time.Duration // of a command in the queue
 	Create    bool          // sensors that the codec finds are created
 
@@ -94,13 +99,26 @@ type LoRaSettings struct {
 }
 
 // Mapping says which sensor or actuator a name of the codec is.
-type Mapping struct{ From, ID string }
+type Mapping struct {
+	From, ID string
+	// Of a sensor: what it is where the codec does not know.
+	Name, Kind, Quantity, Unit string
+	// Of an actuator: the priority of its commands; nil: the device's.
+	Priority *int
+}
+
+// Bounds of priorities.
+const (
+	MinPriority = -8
+	MaxPriority = 8
+)
 
 // Codec is a built-in one by its name, or a script.
 type Codec struct {
 	Name   string // "cayenne", or the script's path
 	Source string // of a script; "" for a built-in one, or if files are not looked at
 	Script bool
+	Mute   bool // it is a script that encodes no commands
 }
 
 // LoRaForward is a network server that frames are forwarded to.
@@ -123,9 +141,11 @@ const (
 type RawDevice struct {
 	Device  string
 	Address int    // of the Waziup header, 2 to 255; 0: a plain frame
-	Radio   string // only frames of this radio; "" for all
+	Radio   string // only frames of this radio, or packet forwarder; "" for all
 	Prefix  []byte // a plain frame begins with
 	Length  int    // of a plain frame; 0: any
 	Match   string // regular expression that the text of a plain frame matches
+	// AfterUplink: the device listens only after its own frames.
+	AfterUplink bool
 	LoRaSettings
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,8 +10,8 @@ import (
 	"time"
 
 	"fieldgate/gateway"
-	"fieldgate/radio/codec"
-	"fieldgate/radio/codec/js"
+	"fieldgate/radio"
+	"fieldgate/radio/lorawan"
 	"fieldgate/radio/lorawan/frame"
 	"fieldgate/radio/lorawan/region"
 )
@@ -35,6 +34,27 @@ func (c *Config) lorawan(t *table) (plan *region.Region) {
 	band := t.get("sub_band")
 	if band.integer(&l.SubBand, 1, 8) && plan != nil && len(plan.Channels()) < 64 {
 		band.mistake(plan.Name()+" has no sub-bands", "remove it")
+	}
+	channels := t.get("channels")
+	for _, v := range channels.list() {
+		var hz uint32
+		if v.megahertz(&hz) && plan != nil {
+			switch _, own := plan.ChannelAt(hz); {
+			case !plan.Contains(hz):
+				v.mistake(mhz(hz)+" MHz is outside of "+plan.Name(), "a frequency of the region in MHz, such as 867.1")
+			case own: // the region has it anyway
+			default:
+				l.Channels = append(l.Channels, hz)
+			}
+		}
+	}
+	if channels.present() && plan != nil {
+		switch most := plan.MaxChannels() - len(plan.Channels()); {
+		case plan.Fixed():
+			channels.mistake(plan.Name()+" has fixed channels", "sub_band says which of them are used")
+		case len(l.Channels) > most:
+			channels.mistake(fmt.Sprintf("%d channels beside the region's own", len(l.Channels)), fmt.Sprintf("at most %d", most))
+		}
 	}
 	for _, f := range t.get("forward").tables() {
 		c.loraForward(f)
@@ -71,7 +91,7 @@ func (c *Config) loraForward(t *table) {
 }
 
 // loraDevices decodes the profiles and the devices.
-func (c *Config) loraDevices(t *table, once map[string]int) {
+func (c *Config) loraDevices(t *table, plan *region.Region, once map[string]int) {
 	profiles, lines := map[string]LoRaSettings{}, map[string]int{}
 	var names []string
 	for _, p := range t.get("profiles").tables() {
@@ -89,16 +109,58 @@ func (c *Config) loraDevices(t *table, once map[string]int) {
 		p.close()
 		profiles[name] = s
 	}
-	euis := map[string]int{}
+	euis, tried := map[string]int{}, map[string]error{}
 	for _, d := range t.get("devices").tables() {
+		before := len(t.r.mistakes)
 		c.loraDevice(d, profiles, names, euis, once)
+		if len(t.r.mistakes) == before && plan != nil {
+			c.tryDevice(d, plan, tried)
+		}
 	}
 	t.close()
 }
 
+// tryDevice has the network server look at the settings of the last device, once
+// for all that have the same.
+func (c *Config) tryDevice(t *table, plan *region.Region, tried map[string]error) {
+	d := &c.LoRaWAN.Devices[len(c.LoRaWAN.Devices)-1]
+	if r := c.singleRadio(); d.SingleChannel {
+		if r == nil {
+			t.get("single_channel").mistake("there is no radio with a single channel for LoRaWAN", "remove it; packet forwarders hear several channels")
+			return
+		}
+		if known := dataRates(plan); !slices.Contains(known, r.Tuning.DataRate()) {
+			t.get("single_channel").mistake(fmt.Sprintf("the radio %s listens to %s, which no device of %s sends", short(r.Name), r.Tuning.DataRate(), plan.Name()),
+				"data_rate of the radio: one of "+strings.Join(known, ", "))
+			return
+		}
+	}
+	key := fmt.Sprint(d.Joins, d.SingleChannel, d.RX1Delay, d.RX1Offset, d.RX2Frequency, d.RX2DataRate)
+	err, done := tried[key]
+	if !done {
+		err = c.try(d, plan)
+		tried[key] = err
+	}
+	if err != nil {
+		_, what, _ := strings.Cut(err.Error(), lorawan.ErrConfig.Error()+": ")
+		t.mistake("cannot be served: "+what, "settings that "+plan.Name()+" has")
+	}
+}
+
+// singleRadio is the chip whose channel devices are kept on, nil if there is none
+// that hears LoRaWAN.
+func (c *Config) singleRadio() *Radio {
+	for i := range c.Radios {
+		if r := &c.Radios[i]; r.Driver != RadioSemtech && r.Tuning.SyncWord == radio.SyncPublic {
+			return r
+		}
+	}
+	return nil
+}
+
 // singleChannel reports whether no radio hears more than one channel.
 func (c *Config) singleChannel() bool {
-	return len(c.Radios) > 0 && !slices.ContainsFunc(c.Radios, func(r Radio) bool { return r.Driver == RadioSemtech })
+	return c.singleRadio() != nil && !slices.ContainsFunc(c.Radios, func(r Radio) bool { return r.Driver == RadioSemtech })
 }
 
 func loraDefaults(singleChannel bool) LoRaSettings {
@@ -146,7 +208,7 @@ func (c *Config) loraDevice(t *table, profiles map[string]LoRaSettings, names []
 	d.LoRaSettings = c.loraSettings(t, s)
 	t.close()
 	c.LoRaWAN.Devices = append(c.LoRaWAN.Devices, d)
-	mapped(device, &d.LoRaSettings)
+	c.mapped(t, device, &d.LoRaSettings)
 }
 
 // loraSettings decodes what a profile or a device says, onto what it has.
@@ -158,6 +220,7 @@ func (c *Config) loraSettings(t *table, s LoRaSettings) LoRaSettings {
 		s.ADR = false
 	}
 	t.get("counter_reset").boolean(&s.CounterReset)
+	t.get("nonce_reset").boolean(&s.NonceReset)
 	var delay time.Duration
 	if t.get("rx1_delay").duration(&delay, time.Second, 15*time.Second) {
 		s.RX1Delay = int(delay / time.Second)
@@ -168,110 +231,9 @@ func (c *Config) loraSettings(t *table, s LoRaSettings) LoRaSettings {
 	t.get("port").integer(&s.Port, 1, 223)
 	t.get("confirmed").boolean(&s.Confirmed)
 	t.get("retries").integer(&s.Retries, 0, 15)
+	t.get("priority").integer(&s.Priority, MinPriority, MaxPriority)
 	t.payload(&s)
 	return s
-}
-
-// payload decodes how a device's payloads are read, whether it has LoRaWAN or
-// not.
-func (t *table) payload(s *LoRaSettings) {
-	t.codec(&s.Codec)
-	t.get("expires").duration(&s.Expires, time.Second, 366*24*time.Hour)
-	t.get("create").boolean(&s.Create)
-	if v := t.get("variables"); v.present() {
-		s.Variables = map[string]string{}
-		vars := v.table()
-		for _, key := range vars.order {
-			var text string
-			if x, ok := vars.get(key).scalar("a single value"); ok {
-				text = x
-			}
-			s.Variables[key] = text
-		}
-	}
-	if v := t.get("sensors"); v.present() {
-		s.Sensors = mappings(v, "temperature_1")
-	}
-	if v := t.get("actuators"); v.present() {
-		s.Actuators = mappings(v, "digital_out_1")
-	}
-}
-
-// codec reads a codec's name or the path of a script, which is tried.
-func (t *table) codec(dst *Codec) {
-	v := t.get("codec")
-	var name string
-	if !v.text(&name) {
-		return
-	}
-	if _, err := codec.Open(name); err == nil {
-		*dst = Codec{Name: name}
-		return
-	}
-	if !strings.HasSuffix(name, ".js") {
-		remedy := "one of " + strings.Join(codec.Names(), ", ") + ", or the path of a script, such as sensor.js"
-		if near := nearest(name, codec.Names()); near != "" {
-			remedy = "did you mean " + near + "? It is " + remedy
-		}
-		v.mistake(fmt.Sprintf("there is no codec %.40q", name), remedy)
-		return
-	}
-	*dst = Codec{Name: t.r.path(name), Script: true}
-	if !t.r.files {
-		return
-	}
-	source, err := os.ReadFile(dst.Name)
-	if err != nil {
-		v.mistake(fmt.Sprintf("%.80q cannot be read (%s)", dst.Name, cause(err)), "the path of a script, from the folder of this file")
-		return
-	}
-	if len(source) > MaxScript {
-		v.mistake(fmt.Sprintf("%.80q is larger than %s", dst.Name, formatSize(MaxScript)), "a script with one device's functions")
-		return
-	}
-	dst.Source = string(source)
-	if _, err := js.New(dst.Name, dst.Source, js.Options{}); err != nil {
-		v.mistake(strings.TrimPrefix(err.Error(), "js: "), "a script with decodeUplink, as for The Things Stack or ChirpStack")
-	}
-}
-
-// MaxScript is the largest script, in bytes.
-const MaxScript = 256 << 10
-
-// mappings reads which sensor or actuator a name of the codec is: a list of
-// {from, id}.
-func mappings(v value, example string) (out []Mapping) {
-	seen := map[string]int{}
-	for _, t := range v.tables() {
-		var m Mapping
-		from := t.get("from")
-		if !from.present() {
-			from.missing("the name that the codec has for it, such as " + example)
-		} else if from.text(&m.From) {
-			unique(from, "mapping of", m.From, seen)
-		}
-		checkedID(t, &m.ID)
-		t.close()
-		out = append(out, m)
-	}
-	return out
-}
-
-// mapped gives a device the sensors and actuators that its mappings name.
-func mapped(d *gateway.Device, s *LoRaSettings) {
-	if d == nil {
-		return
-	}
-	for _, m := range s.Sensors {
-		if _, ok := d.Sensor(m.ID); !ok && m.ID != "" {
-			d.Sensors = append(d.Sensors, gateway.Sensor{ID: m.ID})
-		}
-	}
-	for _, m := range s.Actuators {
-		if _, ok := d.Actuator(m.ID); !ok && m.ID != "" {
-			d.Actuators = append(d.Actuators, gateway.Actuator{ID: m.ID})
-		}
-	}
 }
 
 var digits = regexp.MustCompile("[0-9]+")
@@ -303,61 +265,4 @@ func (c *Config) loraDeviceOf(v value, dst *string, once map[string]int) *gatewa
 	}
 	c.Devices = append(c.Devices, gateway.Device{ID: *dst, Declared: true})
 	return &c.Devices[len(c.Devices)-1]
-}
-
-// rawDevices decodes the devices without LoRaWAN.
-func (c *Config) rawDevices(v value, once map[string]int) {
-	t := v.table()
-	addresses := map[string]int{}
-	for _, d := range t.get("devices").tables() {
-		r := RawDevice{LoRaSettings: loraDefaults(c.singleChannel())}
-		r.Codec = Codec{Name: "text"}
-		device := c.loraDeviceOf(d.get("device"), &r.Device, once)
-		address, prefix, length, match := d.get("address"), d.get("prefix"), d.get("length"), d.get("match")
-		if address.integer(&r.Address, 2, 255) {
-			unique(address, "device with the address", strconv.Itoa(r.Address), addresses)
-		}
-		var text string
-		if prefix.text(&text) {
-			if b, ok := decodeHex(text); ok {
-				r.Prefix = b
-			} else {
-				prefix.mistake("not in hex", "the bytes that its frames begin with, such as \"0a01\"")
-			}
-		}
-		length.integer(&r.Length, 1, 255)
-		if match.text(&r.Match) {
-			if _, err := regexp.Compile(r.Match); err != nil {
-				match.mistake(fmt.Sprintf("%.60q is no regular expression", r.Match), "such as ^TC/")
-			}
-		}
-		at := d.get("radio")
-		if at.text(&r.Radio) {
-			var names []string
-			for i := range c.Radios {
-				names = append(names, c.Radios[i].Name)
-			}
-			at.choice(&r.Radio, names...)
-		}
-		if plain := prefix.present() || length.present() || match.present() || at.present(); plain == address.present() {
-			d.mistake("which frames are its is not clear", "either address, or some of prefix, length, match and radio")
-		}
-		d.payload(&r.LoRaSettings)
-		d.close()
-		c.LoRa = append(c.LoRa, r)
-		mapped(device, &r.LoRaSettings)
-	}
-	t.close()
-}
-
-func decodeHex(s string) ([]byte, bool) {
-	b := make([]byte, 0, len(s)/2)
-	for ; len(s) >= 2; s = s[2:] {
-		n, err := strconv.ParseUint(s[:2], 16, 8)
-		if err != nil {
-			return nil, false
-		}
-		b = append(b, byte(n))
-	}
-	return b, s == "" && len(b) > 0
 }

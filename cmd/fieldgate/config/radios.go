@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,7 @@ func (c *Config) radios(radios, lorawan, lora value, taken *claims) {
 		}
 	}
 	once := map[string]int{} // by which line a device is reached
-	c.loraDevices(t, once)
+	c.loraDevices(t, plan, once)
 	c.rawDevices(lora, once)
 	var ids []string
 	for i := range c.LoRaWAN.Devices {
@@ -158,7 +160,7 @@ func (r *Radio) pins(t *table, p *preset.Preset, taken *claims) {
 		t.get("dio2_switch").boolean(&r.DIO2Switch)
 		t.get("chip").choice(&r.Part, "sx1261", "sx1262", "sx1268")
 		tcxo := t.get("tcxo")
-		if volts := []float64{0, 1.6, 1.7, 1.8, 2.2, 2.4, 2.7, 3.0, 3.3}; tcxo.float(&r.TCXO) && !contains(volts, r.TCXO) {
+		if volts := []float64{0, 1.6, 1.7, 1.8, 2.2, 2.4, 2.7, 3.0, 3.3}; tcxo.float(&r.TCXO) && !slices.Contains(volts, r.TCXO) {
 			tcxo.mistake("is no voltage that the chip has for an oscillator", "1.6, 1.7, 1.8, 2.2, 2.4, 2.7, 3.0 or 3.3; 0 for a crystal")
 		}
 	} else {
@@ -188,20 +190,17 @@ func (r *Radio) pins(t *table, p *preset.Preset, taken *claims) {
 	taken.take(bus, r.Bus, claim{line: t.at.Line, what: "radio"})
 }
 
-func contains(list []float64, x float64) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
-}
-
 // tuning decodes what a single-channel radio listens to.
 func (r *Radio) tuning(t *table, plan *region.Region) {
 	r.Tuning = radio.Tuning{Modulation: radio.Modulation{SF: 12, Bandwidth: 125000, CodingRate: 5}, SyncWord: radio.SyncPublic}
 	if plan != nil {
 		r.Tuning.Frequency = plan.Channels()[0].Frequency
+		for dr := range 16 { // the lowest
+			if m, ok := plan.DataRate(dr); ok && m.LoRa() && plan.Uplink(dr) {
+				r.Tuning.Modulation = m
+				break
+			}
+		}
 	}
 	f := t.get("frequency")
 	if f.megahertz(&r.Tuning.Frequency) && plan != nil && !plan.Contains(r.Tuning.Frequency) {
@@ -241,11 +240,27 @@ func (r *Radio) tuning(t *table, plan *region.Region) {
 			r.Tuning.SyncWord = byte(n)
 		}
 	}
+	if known := dataRates(plan); plan != nil && r.Tuning.SyncWord == radio.SyncPublic && !slices.Contains(known, r.Tuning.DataRate()) {
+		rate.warn(r.Tuning.DataRate()+" is no data rate of "+plan.Name()+" for uplinks", "one of "+strings.Join(known, ", ")+"; sync_word: private for devices without LoRaWAN")
+	}
 	var preamble = 8
 	t.get("preamble").integer(&preamble, 6, 65535)
 	r.Tuning.Preamble = uint16(preamble)
 	t.get("power").integer(&r.Power, -9, 27)
 	t.get("antenna_gain").float(&r.Gain)
+}
+
+// dataRates are those of a region's uplinks, as far as they are LoRa.
+func dataRates(plan *region.Region) (names []string) {
+	if plan == nil {
+		return nil
+	}
+	for dr := range 16 {
+		if m, ok := plan.DataRate(dr); ok && m.LoRa() && plan.Uplink(dr) {
+			names = append(names, m.DataRate())
+		}
+	}
+	return names
 }
 
 // megahertz reads a frequency in MHz into Hz; who writes Hz is understood too.
@@ -290,6 +305,10 @@ func (v value) hexKey(dst *[16]byte) bool {
 	b, err := hex.DecodeString(string(s))
 	if err != nil || len(b) != len(dst) {
 		v.mistake("not in hex", "32 hex digits in quotes")
+		return false
+	}
+	if bytes.Count(b, []byte{0}) == len(b) {
+		v.mistake("is all zeros, which is no key", "the key that the device has")
 		return false
 	}
 	copy(dst[:], b)
