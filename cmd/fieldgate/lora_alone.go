@@ -22,15 +22,19 @@ func probeRadio(ctx context.Context, c *config.Radio) (out []setting, err error)
 	log := slog.New(slog.DiscardHandler)
 	switch c.Driver {
 	case config.RadioSX127x:
-		info, err := sx127x.Probe(ctx, sx127Config(c, radioBoard{newBoard()}, log))
-		out = append(out, setting{"chip", info.Chip})
+		info, err := sx127x.Probe(ctx, c.SX127x(radioBoard{newBoard()}, log))
+		if info.Chip != "" {
+			out = append(out, setting{"chip", info.Chip})
+		}
 		for _, s := range info.Settings {
 			out = append(out, setting(s))
 		}
 		return out, err
 	case config.RadioSX126x:
-		info, err := sx126x.Probe(ctx, sx126Config(c, radioBoard{newBoard()}, log))
-		out = append(out, setting{"chip", info.Chip})
+		info, err := sx126x.Probe(ctx, c.SX126x(radioBoard{newBoard()}, log))
+		if info.Chip != "" {
+			out = append(out, setting{"chip", info.Chip})
+		}
 		for _, s := range info.Settings {
 			out = append(out, setting(s))
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +26,6 @@ func openRadios(cfg *config.Config, board sensors.Board, radios []config.Radio, 
 	for i := range radios {
 		c := &radios[i]
 		var r radio.Radio
-		log := log.With("radio", c.Name)
 		switch c.Driver {
 		case config.RadioSemtech:
 			r, err = semtech.New(semtech.Config{Listen: c.Listen, Gateways: c.Gateways, Log: log})
@@ -50,29 +48,13 @@ func openRadios(cfg *config.Config, board sensors.Board, radios []config.Radio, 
 // openChip makes the driver of a chip.
 func openChip(c *config.Radio, board radio.Board, log *slog.Logger) (r radio.Radio, err error) {
 	if c.Driver == config.RadioSX126x {
-		return sx126x.New(sx126Config(c, board, log))
+		return sx126x.New(c.SX126x(board, log))
 	}
-	r, err = sx127x.New(sx127Config(c, board, log))
+	r, err = sx127x.New(c.SX127x(board, log))
 	if err == nil && len(c.Enable) > 0 {
 		r = &powered{Radio: r, board: board, lines: c.Enable}
 	}
 	return r, err
-}
-
-// chipPower is what the chip may put out, and what the antenna and an amplifier
-// behind the chip add, in dB.
-func chipPower(c *config.Radio) (most int8, gain float64) {
-	most = int8(c.Power) - c.Amplifier
-	if c.MaxPower != 0 {
-		most = min(most, c.MaxPower)
-	}
-	return most, c.Gain + float64(c.Amplifier)
-}
-
-func sx127Config(c *config.Radio, board radio.Board, log *slog.Logger) sx127x.Config {
-	most, gain := chipPower(c)
-	return sx127x.Config{Name: c.Name, Bus: c.Bus, ChipSelect: c.ChipSelect, Reset: c.Reset, IRQ: c.IRQ, Tuning: c.Tuning,
-		MaxPower: most, RFO: c.RFO, AntennaGain: gain, Board: board, Log: log}
 }
 
 // powered is a radio whose board wants some lines high as long as it is used.
@@ -144,11 +126,4 @@ func (p *powered) Status() []radio.Status {
 		}
 	}
 	return all
-}
-
-func sx126Config(c *config.Radio, board radio.Board, log *slog.Logger) sx126x.Config {
-	most, gain := chipPower(c)
-	return sx126x.Config{Name: c.Name, Bus: c.Bus, ChipSelect: c.ChipSelect, Reset: c.Reset, IRQ: c.IRQ, Busy: c.Busy,
-		TXEnable: c.TXEnable, RXEnable: c.RXEnable, Enable: c.Enable, DIO2Switch: c.DIO2Switch, TCXO: c.TCXO, Model: strings.ToUpper(c.Part),
-		Tuning: c.Tuning, MaxPower: most, AntennaGain: gain, Board: board, Log: log}
 }

@@ -87,7 +87,7 @@ func (l *loraPart) nodeStatus(d *lorawan.DeviceStatus) nodeStatus {
 		s.State = "joined"
 	}
 	if now := l.g.clock.Now(); now.Quality != gateway.ClockUnset && !d.Seen.IsZero() {
-		at := now.Wall.Add(-time.Since(d.Seen)).UTC().Truncate(time.Second)
+		at := now.Wall.Add(-time.Since(d.Seen)).UTC().Round(time.Second) // Seen has seconds
 		s.Seen = &at
 	}
 	if !d.Asked.IsZero() {

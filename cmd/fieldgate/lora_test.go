@@ -106,7 +106,7 @@ func TestChipPower(t *testing.T) {
 		{config.Radio{Power: 27, MaxPower: 2, Amplifier: 25, Gain: 3}, 2, 28},
 		{config.Radio{Power: 20, MaxPower: 8, Amplifier: 25}, -5, 25},
 	} {
-		if most, gain := chipPower(&c.radio); most != c.most || gain != c.gain {
+		if most, gain := c.radio.ChipPower(); most != c.most || gain != c.gain {
 			t.Errorf("%+v: %d dBm, %g dB", c.radio, most, gain)
 		}
 	}

@@ -98,15 +98,22 @@ type book struct {
 	table  gateway.Table // nil: it ends with the process
 	clock  gateway.Clock
 	tell   func(gateway.Message) // may be nil
-	change sync.Mutex            // held from reading records until what follows of them is written
+	change turn                  // held from reading records until what follows of them is written
 
 	mu      sync.Mutex // guards records, and keeps what is told in order
 	records map[string]*record
 }
 
 func newBook(table gateway.Table, clock gateway.Clock, tell func(gateway.Message)) *book {
-	return &book{table: table, clock: clock, tell: tell, records: map[string]*record{}}
+	return &book{table: table, clock: clock, tell: tell, change: make(turn, 1), records: map[string]*record{}}
 }
+
+// turn is a lock that is held for as long as the disk takes. It is a channel, so
+// that on a test's own clock time goes on for who holds it.
+type turn chan struct{}
+
+func (t turn) lock()   { t <- struct{}{} }
+func (t turn) unlock() { <-t }
 
 // load reads the table.
 func (b *book) load(log *slog.Logger) error {
@@ -244,12 +251,12 @@ func (s *Station) recover() {
 		}
 		changed[id] = &n
 	}
-	b.change.Lock()
+	b.change.lock()
 	if err := b.write(changed); err != nil {
 		s.cfg.Log.Error("what became of commands is not on disk", "error", err)
 	}
 	b.put(changed)
-	b.change.Unlock()
+	b.change.unlock()
 	for _, r := range raw {
 		s.devices[r.Device].post.again(r)
 	}
@@ -273,8 +280,8 @@ func (s *Station) downlink(st lorawan.DownlinkState) {
 	case r.ID == st.ID && done && r.State != st.State.String():
 		s.reached(st.Device, st.Tag, r.Value)
 	}
-	b.change.Lock()
-	defer b.change.Unlock()
+	b.change.lock()
+	defer b.change.unlock()
 	r = b.get(id) // a newer command may have come
 	var n *record
 	switch _, isOld := r.older(st.ID); {

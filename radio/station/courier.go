@@ -78,7 +78,7 @@ type parcel struct {
 // deliver notes commands in one write, and queues them.
 func (c *courier) deliver(ctx context.Context, orders []*order) {
 	b := c.s.book
-	b.change.Lock()
+	b.change.lock()
 	changed := map[string]*record{}
 	parcels := make([]parcel, 0, len(orders))
 	last := map[string]*order{} // of those to an actuator; what comes before takes no place in a queue
@@ -106,7 +106,7 @@ func (c *courier) deliver(ctx context.Context, orders []*order) {
 	if err == nil {
 		b.put(changed)
 	}
-	b.change.Unlock()
+	b.change.unlock()
 	byDevice := map[*device][]parcel{} // which stay in order, and wait for the disk together
 	for _, p := range parcels {
 		switch {
@@ -193,8 +193,8 @@ func (c *courier) enqueue(ctx context.Context, p parcel) {
 // end gives a command that was not queued its last state.
 func (c *courier) end(p parcel, st lorawan.State, why string) {
 	b, id := c.s.book, actuatorID(p.device.Name, p.actuator)
-	b.change.Lock()
-	defer b.change.Unlock()
+	b.change.lock()
+	defer b.change.unlock()
 	r := b.get(id)
 	switch {
 	case r == nil:
@@ -213,7 +213,7 @@ func (c *courier) end(p parcel, st lorawan.State, why string) {
 func (c *courier) lost(p parcel, err error) {
 	c.s.log.warn("a command cannot be kept", p.device.Name, "actuator", p.actuator, "error", err)
 	b, id := c.s.book, actuatorID(p.device.Name, p.actuator)
-	b.change.Lock()
+	b.change.lock()
 	r := b.get(id)
 	if _, isOld := r.older(p.record.ID); isOld { // a newer one has come
 		b.put(map[string]*record{id: r.without(p.record.ID)})
@@ -230,7 +230,7 @@ func (c *courier) lost(p parcel, err error) {
 		n.command = b.stamp(n.command)
 		b.put(map[string]*record{id: &n}) // the disk has what was before
 	}
-	b.change.Unlock()
+	b.change.unlock()
 	p.settled(notOnDisk(err))
 }
 

@@ -35,6 +35,16 @@ func (c *Config) Hardware() (buses, pins []string) {
 			lines(d.Options, it.Options)
 		}
 	}
+	for i := range c.Radios {
+		r := &c.Radios[i]
+		if !r.OnSPI() {
+			continue
+		}
+		buses = add(buses, r.Bus)
+		for _, pin := range append([]string{r.ChipSelect, r.Reset, r.IRQ, r.Busy, r.TXEnable, r.RXEnable}, r.Enable...) {
+			pins = add(pins, pin)
+		}
+	}
 	return buses, pins
 }
 

@@ -51,6 +51,7 @@ func (c *Config) radios(radios, lorawan, lora value, taken *claims) {
 // radio decodes one item of the list of radios, and reports whether it could.
 func (c *Config) radio(t *table, plan *region.Region, names map[string]int, taken *claims) bool {
 	r := Radio{Power: 14, Part: "sx1262", Chip: "sx1276", Every: 30 * time.Second}
+	before := len(t.r.mistakes)
 	driver := t.get("driver")
 	board := t.get("board")
 	var p preset.Preset
@@ -84,6 +85,7 @@ func (c *Config) radio(t *table, plan *region.Region, names map[string]int, take
 	case RadioSX127x, RadioSX126x:
 		r.pins(t, &p, taken)
 		r.tuning(t, plan)
+		r.try(t, before)
 	case RadioFake:
 		t.get("chip").choice(&r.Chip, "sx1276", "sx1262")
 		t.get("every").duration(&r.Every, time.Second, 24*time.Hour)
