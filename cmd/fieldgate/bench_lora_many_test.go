@@ -137,10 +137,10 @@ func (r *meadowRun) arrived(topic string) {
 
 // usage is what the gateway has used up.
 type usage struct {
-	at           time.Time
-	cpu          time.Duration
-	disk, log    float64
-	got, refused int64
+	at        time.Time
+	cpu       time.Duration
+	disk, log float64
+	got       int64
 }
 
 func (r *meadowRun) usage() usage {
