@@ -102,13 +102,18 @@ func (c radioInfoCmd) Run(env environment) error {
 			return err
 		}
 		var out strings.Builder
+		var names []string
 		bad := false
 		for _, r := range all {
+			names = append(names, r.Radio)
 			if c.Radio != "" && r.Radio != c.Radio {
 				continue
 			}
 			r.write(&out)
 			bad = bad || r.State == radio.Failing.String()
+		}
+		if out.Len() == 0 {
+			return fmt.Errorf("%w: there is no radio %.40q; there is %s", errUsage, c.Radio, strings.Join(names, ", "))
 		}
 		if _, err := io.WriteString(env.stdout, out.String()); err != nil || bad {
 			return errors.Join(err, errNoAnswer(bad))
@@ -273,6 +278,9 @@ func (c radioSendCmd) Run(env environment) error {
 		return err
 	}
 	f := web.RadioSend{Radio: c.Radio, Frequency: c.Frequency, DataRate: c.DataRate, Power: c.Power, InvertIQ: c.InvertIQ, CRC: !c.NoCRC, Payload: c.Payload}
+	if _, err := transmission(f); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if s != nil {
 		if err := s.call(http.MethodPost, "/admin/radio/send", f, nil); err != nil {
 			return err

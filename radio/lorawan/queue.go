@@ -187,6 +187,13 @@ func (s *Server) kept(d *device, it, older *item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.put(effect{dev: d, state: s.stateOf(d, it, Queued, "")})
+	if d.cfg.classC() && d.retryAt != 0 {
+		// What kept others from being sent may not concern it, and its state says why
+		// it cannot be sent either.
+		d.retryAt = 0
+		s.schedule(d)
+		notify(s.wake)
+	}
 	if older != nil && !older.final && !older.flying && older.sends == 0 {
 		s.report(d, older, Refused, "a newer command took its place")
 		s.schedule(d)

@@ -265,6 +265,26 @@ func TestClassC(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+	bubble(t, "a new one is tried at once, and told why it waits", func(t *testing.T) {
+		g := &gate{full: map[string]bool{}}
+		r := newRig(t, func(c *Config) { c.Gate = g }, device())
+		defer r.stop()
+		n := add(r)
+		r.uplink(n, 1, "a", false)
+		for _, b := range r.cfg.Region.SubBands() {
+			g.set(b.Name, true)
+		}
+		for _, id := range []string{"1", "2"} { // the first one has the next try wait for a minute
+			next := q
+			next.ID = id
+			r.enqueue(next)
+			time.Sleep(time.Second)
+			r.wantStates(id, "queued", "queued")
+			if why := r.states[len(r.states)-1].Why; !strings.Contains(why, "possible") {
+				t.Errorf("%s waits because of %q", id, why)
+			}
+		}
+	})
 	bubble(t, "not into the windows of class A", func(t *testing.T) {
 		r := newRig(t, nil, device())
 		defer r.stop()
