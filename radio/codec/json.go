@@ -78,6 +78,12 @@ func checkJSON(b []byte) error {
 	if !json.Valid(b) {
 		return errors.New("it is not JSON")
 	}
+	// Most are a single value, and no decoder's buffers are needed for it.
+	if one := bytes.TrimSpace(b); one[0] == '-' || one[0] >= '0' && one[0] <= '9' {
+		return inRange(string(one))
+	} else if one[0] != '{' && one[0] != '[' {
+		return nil
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	for depth := 0; ; {
@@ -99,11 +105,18 @@ func checkJSON(b []byte) error {
 				return fmt.Errorf("more than %d arrays and objects in each other", maxDepth)
 			}
 		case json.Number:
-			if _, err := strconv.ParseFloat(string(t), 64); err != nil {
-				return fmt.Errorf("the number %.40s is too large", t)
+			if err := inRange(string(t)); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+func inRange(number string) error {
+	if _, err := strconv.ParseFloat(number, 64); err != nil {
+		return fmt.Errorf("the number %.40s is too large", number)
+	}
+	return nil
 }
 
 // jsonReader takes the values out of a document that checkJSON has passed.

@@ -84,8 +84,10 @@ type LoRaSettings struct {
 	NonceReset    bool // the DevNonce of a device that joins may begin anew
 	RX1Delay      int  // seconds, 1 to 15
 	RX1Offset     int
-	RX2Frequency  uint32 // Hz; 0: the region's
-	RX2DataRate   int    // -1: the region's
+	RX2Frequency  uint32                 // Hz; 0: the region's
+	RX2DataRate   int                    // -1: the region's
+	DutyCycle     int                    // the device is on the air for 1/2^DutyCycle of the time at most; 0: no limit of ours
+	TxParam       *frame.TxParamSetupReq // AS923, AU915: dwell times and power; nil: they are left alone
 
 	Port      int // FPort of commands whose codec names none, 1 to 223
 	Confirmed bool

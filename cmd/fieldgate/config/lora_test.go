@@ -8,6 +8,7 @@ import (
 
 	"fieldgate/gateway"
 	"fieldgate/radio/lorawan"
+	"fieldgate/radio/lorawan/frame"
 	"fieldgate/radio/lorawan/region"
 )
 
@@ -117,6 +118,34 @@ lorawan:
 	if _, err := lorawan.New(n); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestNetworkServerMore: further channels, and what devices are told of air time
+// and power.
+func TestNetworkServerMore(t *testing.T) {
+	c := parseLoRa(t, forwarderYAML+`
+lorawan:
+  region: EU868
+  channels: [867.1, 868.1, 867.3]
+  devices: [`+joins(", duty_cycle: 7, nonce_reset: true")+`]
+`)
+	n, err := c.NetworkServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "settings", *n.Devices[0].Settings, lorawan.Settings{RX1Delay: 1, DutyCycle: 7, Channels: []uint32{867_100_000, 867_300_000}})
+	if !n.Devices[0].NonceReset {
+		t.Error("nonce_reset is lost")
+	}
+	c = parseLoRa(t, forwarderYAML+`
+lorawan:
+  region: AS923
+  devices: [`+joins(", tx_param: {uplink_dwell: true, max_eirp: 15}")+`]
+`)
+	if n, err = c.NetworkServer(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "settings", *n.Devices[0].Settings, lorawan.Settings{RX1Delay: 1, TxParam: &frame.TxParamSetupReq{UplinkDwell: true, MaxEIRP: 4}})
 }
 
 // TestSingleChannelDevices: they are kept on the chip's channel, and how a device

@@ -228,12 +228,34 @@ func (c *Config) loraSettings(t *table, s LoRaSettings) LoRaSettings {
 	t.get("rx1_offset").integer(&s.RX1Offset, 0, 7)
 	t.get("rx2_frequency").megahertz(&s.RX2Frequency)
 	t.get("rx2_data_rate").integer(&s.RX2DataRate, 0, 15)
+	t.get("duty_cycle").integer(&s.DutyCycle, 0, 15)
+	t.txParam(&s)
 	t.get("port").integer(&s.Port, 1, 223)
 	t.get("confirmed").boolean(&s.Confirmed)
 	t.get("retries").integer(&s.Retries, 0, 15)
 	t.get("priority").integer(&s.Priority, MinPriority, MaxPriority)
 	t.payload(&s)
 	return s
+}
+
+// txParam decodes what a device is told of dwell times and power.
+func (t *table) txParam(s *LoRaSettings) {
+	v := t.get("tx_param")
+	if !v.present() {
+		return
+	}
+	p := v.table()
+	dBm := 36
+	s.TxParam = &frame.TxParamSetupReq{}
+	p.get("uplink_dwell").boolean(&s.TxParam.UplinkDwell)
+	p.get("downlink_dwell").boolean(&s.TxParam.DownlinkDwell)
+	if at := p.get("max_eirp"); !at.present() {
+		at.missing("the most that the device may send with, in dBm from 8 to 36")
+	} else {
+		at.integer(&dBm, 8, 36)
+	}
+	s.TxParam.MaxEIRP = region.EIRPCode(int8(dBm))
+	p.close()
 }
 
 var digits = regexp.MustCompile("[0-9]+")

@@ -5,6 +5,7 @@ import (
 
 	"fieldgate/radio"
 	"fieldgate/radio/lorawan"
+	"fieldgate/radio/lorawan/frame"
 	"fieldgate/radio/lorawan/region"
 )
 
@@ -43,11 +44,17 @@ type link struct {
 	delay, offset uint8
 	rx2           lorawan.RX2 // zero: the region's
 	single        lorawan.Single
+	duty          uint8
+	told          bool // of txParam
+	txParam       frame.TxParamSetupReq
 }
 
 // link is how the radio of a device is to be.
 func (c *Config) link(d *LoRaDevice, plan *region.Region) link {
-	l := link{delay: uint8(d.RX1Delay), offset: uint8(d.RX1Offset)}
+	l := link{delay: uint8(d.RX1Delay), offset: uint8(d.RX1Offset), duty: uint8(d.DutyCycle)}
+	if l.told = d.TxParam != nil; l.told {
+		l.txParam = *d.TxParam
+	}
 	if d.RX2Frequency != 0 || d.RX2DataRate >= 0 {
 		f, dr := plan.RX2()
 		if d.RX2Frequency != 0 {
@@ -72,6 +79,10 @@ func (c *Config) link(d *LoRaDevice, plan *region.Region) link {
 // settings are those of a link; channels are the region's sub-band.
 func (l link) settings(channels []uint32) *lorawan.Settings {
 	s := &lorawan.Settings{RX1Delay: l.delay, RX1Offset: l.offset, Channels: channels}
+	s.DutyCycle = l.duty
+	if l.told {
+		s.TxParam = &l.txParam
+	}
 	if l.rx2 != (lorawan.RX2{}) {
 		s.RX2 = &l.rx2
 	}
