@@ -176,6 +176,7 @@ func TestTidy(t *testing.T) {
 		defer r.stop()
 		r.uplink(r.abpNode(), 1, "a", false)
 		r.windows()
+		time.Sleep(2 * tidyEvery)
 		writes := r.server.Stats().Writes
 		cut := &table{} // as the disk is now
 		_ = r.table.Each(func(k string, v []byte) error { return cut.Write(map[string][]byte{k: v}) })

@@ -42,7 +42,7 @@ const (
 
 // tidyEvery is how often records of the journal are deleted without anything else to
 // write: a power cut an hour later must not bring an uplink up again.
-const tidyEvery = 10 * time.Second
+const tidyEvery = time.Minute
 
 // writeLoop writes changes until stop is closed, and once more then. What comes
 // while a write goes on is in the next. A write that nobody is in a hurry for

@@ -17,7 +17,7 @@ type lane struct {
 }
 
 // laneRoom is how many uplinks and commands wait for one script.
-const laneRoom = 256
+const laneRoom = 4096
 
 func newLane() *lane { return &lane{wake: make(chan struct{}, 1)} }
 

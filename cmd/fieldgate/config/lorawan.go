@@ -271,12 +271,14 @@ func (c *Config) loraDeviceOf(v value, dst *string, once map[string]int) *gatewa
 		return nil
 	}
 	unique(v, "device", *dst, once)
-	var ids []string
 	for i := range c.Devices {
 		if c.Devices[i].ID == *dst {
 			return &c.Devices[i]
 		}
-		ids = append(ids, c.Devices[i].ID)
+	}
+	ids := make([]string, len(c.Devices))
+	for i := range c.Devices {
+		ids[i] = c.Devices[i].ID
 	}
 	if err := gateway.CheckID(*dst); err != nil {
 		v.mistake(reason(err), "a name such as MyNode")
