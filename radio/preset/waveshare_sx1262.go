@@ -2,8 +2,7 @@ package preset
 
 // Waveshare SX1262 868M/915M LoRaWAN/GNSS HAT, which has SPI. Not the HATs of
 // Waveshare with a similar name that have a UART only.
-// Pins: waveshare.com/wiki/SX1262_XXXM_LoRaWAN/GNSS_HAT; the same in
-// meshtastic/firmware bin/config.d/lora-waveshare-sxxx.yaml.
+// Pins: meshtastic/firmware bin/config.d/lora-waveshare-sxxx.yaml.
 func init() {
 	Register(Preset{
 		Name: "waveshare-sx1262", Title: "Waveshare SX1262 LoRaWAN/GNSS HAT (the one with SPI)", Driver: SX126x, Chip: "SX1262",
