@@ -266,6 +266,9 @@ func TestLoRaRefusals(t *testing.T) {
 			t.Errorf("no count of %s in\n%s", reason, body)
 		}
 	}
+	if strings.Contains(body, `fieldgate_semtech_refused_total{reason="stranger"} 0`) || !strings.Contains(body, `fieldgate_semtech_refused_total{reason="stranger"}`) {
+		t.Errorf("the forwarder that is not listed is not counted in\n%s", body)
+	}
 	if strings.Contains(g.errOut.text(), nodeKey) {
 		t.Error("a key is in the log")
 	}

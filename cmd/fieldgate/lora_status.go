@@ -281,7 +281,18 @@ func (l *loraPart) collect(count func(name, help string, v uint64, labels ...str
 		count("radio_sent", "Frames sent.", s.Count.Sent, "radio", s.Radio)
 		count("radio_unsent", "Frames that could not be sent.", s.Count.Unsent, "radio", s.Radio)
 		count("radio_resets", "Times a chip had to be set up anew.", s.Count.Resets, "radio", s.Radio)
-		count("radio_garbage", "Datagrams that were none of the protocol's, or a stranger's.", s.Count.Garbage, "radio", s.Radio)
+		count("radio_garbage", "Datagrams of a packet forwarder that were not understood, or came from a second host.", s.Count.Garbage, "radio", s.Radio)
+	}
+	refused := map[string]uint64{}
+	for _, server := range l.g.semtech {
+		c := server.Counters()
+		for reason, n := range map[string]uint64{"malformed": c.Malformed, "stranger": c.Strangers, "second_host": c.Conflicts,
+			"overload": c.Overflow, "bad_json": c.BadJSON, "bad_frame": c.BadFrames, "unasked": c.Unasked} {
+			refused[reason] += n
+		}
+	}
+	for reason, n := range refused {
+		count("semtech_refused", "What packet forwarders, or strangers, sent and was not taken, by reason.", n, "reason", reason)
 	}
 	stats := l.Stats()
 	for what, n := range stats.Taken {
