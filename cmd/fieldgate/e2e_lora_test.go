@@ -311,3 +311,25 @@ func TestRadioCommandLine(t *testing.T) {
 		t.Errorf("info: %d %s", status, out)
 	}
 }
+
+// TestLoRaForwardIsSeen: a network server that does not answer is no secret.
+func TestLoRaForwardIsSeen(t *testing.T) {
+	server := "127.0.0.1:" + freePort(t)
+	g := startLoRa(t, t.TempDir(), strings.Replace(strings.Replace(loraYAML, "UPLINK", "", 1), "  region: EU868\n",
+		"  region: EU868\n  forward: [{server: \""+server+"\", gateway_eui: \"aa555a0000000199\"}]\n", 1))
+	m := newMast(t, g, forwarderEUI)
+	m.connected()
+	abp := must(node.New(node.Config{ABP: true, DevAddr: 0x26011bda, NwkSKey: frame.Key{15: 1}, AppSKey: frame.Key{15: 2}, DataRate: 5}))(t)
+	local := subscribe(t, g.mqtt, "-t", "devices/+/sensors/+/value")
+	m.push(must(abp.Uplink(1, []byte{1, 103, 0, 1}, false))(t), 5)
+	local.until("devices/Meter/sensors/temperature_1/value", containing("0.1"))
+	body := get(t, g, "/metrics")
+	for _, want := range []string{"fieldgate_forward_up{server=\"" + server + "\"} 0", "fieldgate_forward_waiting_frames{server=\"" + server + "\"} 1"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not in\n%s", want, body)
+		}
+	}
+	if body := get(t, g, "/healthz"); !strings.Contains(body, "forward "+server+": offline") {
+		t.Errorf("healthz says %s", body)
+	}
+}

@@ -294,6 +294,15 @@ func (l *loraPart) collect(count func(name, help string, v uint64, labels ...str
 	for reason, n := range refused {
 		count("semtech_refused", "What packet forwarders, or strangers, sent and was not taken, by reason.", n, "reason", reason)
 	}
+	for i, f := range l.forwarders {
+		server, s := l.g.cfg.LoRaWAN.Forward[i].Server, f.Status()
+		gauge("forward_up", "1 if the network server that frames are forwarded to answers.", truth(s.Up), "server", server)
+		gauge("forward_waiting_frames", "Frames that the network server has not acknowledged.", float64(s.Waiting), "server", server)
+		count("forward_frames", "Frames that the network server has acknowledged.", s.Forwarded, "server", server)
+		for reason, n := range map[string]uint64{"full": s.Full, "expired": s.Expired, "late": s.Late} {
+			count("forward_dropped", "Frames that were not forwarded, by reason.", n, "server", server, "reason", reason)
+		}
+	}
 	stats := l.Stats()
 	for what, n := range stats.Taken {
 		count("lora_frames", "Frames taken or sent, by what they were.", n, "kind", what)
@@ -301,4 +310,25 @@ func (l *loraPart) collect(count func(name, help string, v uint64, labels ...str
 	for reason, n := range stats.Refused {
 		count("lora_frames_refused", "Frames not taken, by reason.", n, "reason", reason)
 	}
+}
+
+// forwardProblems says which network servers do not answer, for GET /healthz.
+func (g *gatewayd) forwardProblems() (out []string) {
+	if g.lora == nil {
+		return nil
+	}
+	for i, f := range g.lora.forwarders {
+		s, server := f.Status(), g.cfg.LoRaWAN.Forward[i].Server
+		if !s.Up {
+			line := "forward " + server + ": offline"
+			if s.Err != nil {
+				line += ": " + oneLine(s.Err, longestError)
+			}
+			out = append(out, line)
+		}
+		if s.Disk != nil {
+			out = append(out, "forward "+server+": frames are not kept on disk: "+oneLine(s.Disk, longestError))
+		}
+	}
+	return out
 }

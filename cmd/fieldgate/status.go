@@ -124,6 +124,7 @@ func (g *gatewayd) problems() []string {
 		out = append(out, "clock: unset")
 	}
 	out = append(out, g.hardwareProblems()...)
+	out = append(out, g.forwardProblems()...)
 	if n, _ := g.loraHealth(); n != nil && n.Failing > 0 {
 		out = append(out, fmt.Sprintf("radios: %d failing, see gateways/%s/radios/+/status", n.Failing, g.cfg.ID))
 	}
