@@ -1,0 +1,74 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Publisher publishes the values 1, 2, 3 ... of one sensor, up to 50 at a time,
+// and books which were acknowledged. What was in flight when its connection
+// broke is neither sent again nor counted on: it may arrive or not.
+type Publisher struct {
+	Ledger         *Ledger
+	Device, Sensor string
+	QoS            byte          // 1 or 2
+	Pace           time.Duration // between two publishes; 500 us if 0
+	value          int
+}
+
+// Run publishes to addr, host:port, until ctx ends or the connection breaks.
+// What was sent by then and is answered, is booked when it returns.
+func (p *Publisher) Run(ctx context.Context, addr string) {
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("pub-" + p.Device + "-" + p.Sensor).
+		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).
+		SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second))
+	if done(ctx, c.Connect()) != nil {
+		return
+	}
+	defer c.Disconnect(0)
+	type flying struct {
+		value int
+		tok   mqtt.Token
+	}
+	name := p.Device + "/" + p.Sensor
+	window := make(chan flying, 50)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for f := range window {
+			// A clean session: all tokens end with the connection.
+			if f.tok.Wait(); f.tok.Error() == nil {
+				p.Ledger.acknowledge(name, f.value)
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(window)
+	pace := time.NewTicker(max(p.Pace, 500*time.Microsecond))
+	defer pace.Stop()
+	for c.IsConnectionOpen() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pace.C:
+		}
+		p.value++
+		tok := c.Publish(fmt.Sprintf("devices/%s/sensors/%s/value", p.Device, p.Sensor), p.QoS, false, fmt.Sprintf(`{"value":%d}`, p.value))
+		p.Ledger.sent()
+		window <- flying{p.value, tok}
+	}
+}
+
+// Load runs publishers against addr until the returned function is called,
+// which waits for them.
+func Load(ctx context.Context, addr string, pubs []*Publisher) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, p := range pubs {
+		wg.Go(func() { p.Run(ctx, addr) })
+	}
+	return func() { cancel(); wg.Wait() }
+}
