@@ -208,7 +208,7 @@ func (g *gatewayd) webConfig() web.Config {
 	return web.Config{
 		Radio:     radios,
 		GatewayID: g.cfg.ID, Hub: g.hub, Registry: g.registry, MQTT: g.broker.WebSocket(),
-		Health: g.problems, Status: func() any { return g.online() }, Metrics: g.metrics(),
+		Health: g.problems, Status: func() any { return g.online() }, Metrics: g.metrics,
 		Logger: g.log.With("part", "web"), Admin: admin{g}, History: history{g},
 		Trouble: g.failing, API: g.api, Requests: func() any { return g.api.Requests() },
 	}

@@ -1,43 +1,19 @@
 package main
 
 import (
-	"github.com/prometheus/client_golang/prometheus" // the field's own metrics format and client; 1.5 MB in the armv6 binary
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
+	"fieldgate/gateway/web"
 	"fieldgate/sensors"
 )
 
 // metrics gathers the counters of all parts when they are asked for; nothing is
 // counted twice.
-func (g *gatewayd) metrics() prometheus.Gatherer {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), counters{g})
-	return reg
-}
-
-// counters is a prometheus.Collector over what the parts count themselves.
-type counters struct{ g *gatewayd }
-
-// Describe implements prometheus.Collector: which metrics there are depends on
-// the configuration.
-func (counters) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (c counters) Collect(out chan<- prometheus.Metric) {
-	send := func(kind prometheus.ValueType, name, help string, v float64, labels ...string) {
-		var names, values []string
-		for i := 0; i+1 < len(labels); i += 2 {
-			names, values = append(names, labels[i]), append(values, labels[i+1])
-		}
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("fieldgate_"+name, help, names, nil), kind, v, values...)
-	}
+func (g *gatewayd) metrics(e *web.Exposition) {
 	count := func(name, help string, v uint64, labels ...string) {
-		send(prometheus.CounterValue, name+"_total", help, float64(v), labels...)
+		e.Counter("fieldgate_"+name+"_total", help, float64(v), labels...)
 	}
 	gauge := func(name, help string, v float64, labels ...string) {
-		send(prometheus.GaugeValue, name, help, v, labels...)
+		e.Gauge("fieldgate_"+name, help, v, labels...)
 	}
-	g := c.g
 	hub := g.hub.Stats()
 	count("readings", "Sensor and actuator values accepted.", hub.Readings)
 	count("messages", "Messages outside the dialects accepted.", hub.Messages)

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus" // what the metrics are gathered with
-
 	"fieldgate/gateway"
 	"fieldgate/gateway/access"
 )
@@ -113,15 +111,15 @@ type Config struct {
 	GatewayID string
 	Hub       Hub
 	Registry  Registry
-	History   History             // nil: .../values cannot be read
-	Admin     Admin               // nil: no /admin
-	Radio     Radio               // nil: no /admin/radios
-	MQTT      http.Handler        // at /mqtt; nil: none
-	API       API                 // at /v1 and /v2; nil: none
-	Requests  func() any          // the API's last requests, an array as JSON, at /requests; nil: none
-	Health    func() []string     // what is wrong now, a line each; empty: all is well
-	Status    func() any          // what GET /status answers, as JSON
-	Metrics   prometheus.Gatherer // nil: no /metrics
+	History   History           // nil: .../values cannot be read
+	Admin     Admin             // nil: no /admin
+	Radio     Radio             // nil: no /admin/radios
+	MQTT      http.Handler      // at /mqtt; nil: none
+	API       API               // at /v1 and /v2; nil: none
+	Requests  func() any        // the API's last requests, an array as JSON, at /requests; nil: none
+	Health    func() []string   // what is wrong now, a line each; empty: all is well
+	Status    func() any        // what GET /status answers, as JSON
+	Metrics   func(*Exposition) // adds samples to those of the process; nil: no /metrics
 	// Trouble says why sensors and actuators that are attached to the board fail, by
 	// "device/sensors/id" and "device/actuators/id". Only who may view the device is
 	// told. May be nil.

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fieldgate/gateway"
 )
 
@@ -35,12 +33,9 @@ func TestStatus(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fieldgate_readings_total", Help: "Readings."})
-	registry.MustRegister(counter)
-	counter.Add(3)
+	readings := func(e *Exposition) { e.Counter("fieldgate_readings_total", "Readings.", 3) }
 	with := func(open bool) *bench {
-		return newBench(t, func(c *Config, _ *gateway.Declared) { c.Metrics, c.OpenMetrics = registry, open })
+		return newBench(t, func(c *Config, _ *gateway.Declared) { c.Metrics, c.OpenMetrics = readings, open })
 	}
 	from := func(b *bench, remote, host, user string, headers ...string) int {
 		r := request(t, user, "GET /metrics", "", headers...)

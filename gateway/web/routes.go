@@ -3,8 +3,6 @@ package web
 import (
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp" // the metrics' text format
-
 	"fieldgate/gateway"
 )
 
@@ -40,14 +38,13 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /status", s.user(s.status))
 	if s.cfg.Metrics != nil {
-		metrics := promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{})
 		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 			if !s.cfg.OpenMetrics && !local(r) {
 				if _, ok := s.admin(w, r); !ok {
 					return
 				}
 			}
-			metrics.ServeHTTP(w, r)
+			s.metrics(w, r)
 		})
 	}
 	if s.cfg.Requests != nil {
