@@ -100,7 +100,7 @@ func TestAcknowledgedInOrder(t *testing.T) {
 	r.hub.await(t, 1)
 	c.quiet()
 	r.hub.letGo()
-	if a := c.want(packets.Puback); a.PacketID != 1 || a.ReasonCode != 0 {
+	if a := c.want(packets.Puback); a.PacketID != 1 || a.ReasonCode != codeNoSubscribers {
 		t.Fatal(a)
 	}
 	if a := c.want(packets.Puback); a.PacketID != 2 || a.ReasonCode != codePayloadInvalid {

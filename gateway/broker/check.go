@@ -22,6 +22,7 @@ func (v *Violation) Error() string { return fmt.Sprintf("%s (0x%02x)", v.What, v
 const (
 	codeSuccess           byte = 0x00
 	codeDisconnectWill    byte = 0x04
+	codeNoSubscribers     byte = 0x10
 	codeNoSubscription    byte = 0x11
 	codeUnspecified       byte = 0x80
 	codeMalformed         byte = 0x81
@@ -40,6 +41,7 @@ const (
 	codeTopicInvalid      byte = 0x90
 	codeIDNotFound        byte = 0x92
 	codeReceiveMaximum    byte = 0x93
+	codeTopicAlias        byte = 0x94
 	codeTooLarge          byte = 0x95
 	codeQuota             byte = 0x97
 	codeAdministrative    byte = 0x98
@@ -195,9 +197,6 @@ func (k checker) publish(p *parser, v5 bool, flags byte) error {
 		return violation(codeMalformed, "DUP with QoS 0")
 	}
 	topic := p.str("topic")
-	if err := topicName(topic); err != nil && p.failed == "" {
-		return err
-	}
 	if qos > 0 {
 		p.id()
 	}
@@ -206,12 +205,18 @@ func (k checker) publish(p *parser, v5 bool, flags byte) error {
 			return err
 		}
 	}
+	if topic == "" && p.alias { // conn.resolve knows what it stands for
+		topic = "alias"
+	}
+	if err := topicName(topic); err != nil && p.failed == "" {
+		return err
+	}
 	p.rest = nil // the payload may be anything
 	return nil
 }
 
 // topicName checks the characters of a topic to publish to (MQTT 5.0 section
-// 4.7). A topic alias would allow an empty one; none is offered.
+// 4.7).
 func topicName(topic string) error {
 	switch {
 	case topic == "":
@@ -347,6 +352,7 @@ func (k checker) disconnect(p *parser, v5 bool) error {
 type parser struct {
 	rest   []byte
 	failed string
+	alias  bool // the properties have a topic alias
 }
 
 func (p *parser) take(n int, what string) []byte {

@@ -110,6 +110,7 @@ func (k checker) properties(p *parser, kind byte) error {
 	if q.failed != "" {
 		p.failed = q.failed
 	}
+	p.alias = seen[packets.PropTopicAlias]
 	return nil
 }
 
@@ -124,8 +125,8 @@ func (k checker) property(q *parser, id byte, s shape) error {
 		v := q.uint16(what)
 		switch {
 		case q.failed != "":
-		case id == packets.PropTopicAlias:
-			return violation(0x94, "topic alias, though none is offered")
+		case id == packets.PropTopicAlias && (v == 0 || v > topicAliases):
+			return violation(codeTopicAlias, "topic alias %d: 1 to %d are offered", v, topicAliases)
 		case id == packets.PropReceiveMaximum && v == 0:
 			return violation(codeProtocol, "receive maximum 0")
 		}

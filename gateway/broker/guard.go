@@ -40,6 +40,7 @@ type conn struct {
 	packet      []byte        // memory of the packet that is being read
 	cut         bool          // it is a publish to the API without its end, see readLong
 	ahead       []byte        // what mochi has not taken yet
+	aliases     []string      // topics by alias; nil until there is one
 
 	// The writing side, see guardwrite.go.
 	wmu       sync.Mutex

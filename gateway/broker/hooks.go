@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -113,7 +114,8 @@ func (h *hooks) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packe
 		if c == nil || c.sess == nil || pk.ReasonCode != codeSuccess {
 			return pk
 		}
-		pk.SessionPresent = c.present
+		pk.SessionPresent = c.present && c.version > 3 // MQTT 3.1 section 3.2: a reserved byte
+		pk.Properties.TopicAliasMaximum = topicAliases
 		pk.Properties.MaximumPacketSize = uint32(h.b.limits.PacketSize)
 		if c.asked.expiry > h.b.limits.SessionExpiry {
 			pk.Properties.SessionExpiryInterval = uint32(h.b.limits.SessionExpiry.Seconds())
@@ -132,16 +134,43 @@ func guarded(cl *mqtt.Client) *conn {
 // reply sends PUBACK, PUBREC, PUBREL or PUBCOMP. The code and the reason are
 // for MQTT 5.
 func (c *conn) reply(kind byte, id uint16, code byte, reason string) {
-	cl := c.client.Load()
-	if cl == nil {
+	if c.client.Load() == nil {
 		return
 	}
-	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCode: code}
-	if kind == packets.Pubrel {
-		pk.FixedHeader.Qos = 1
+	if c.version != 5 {
+		code, reason = codeSuccess, ""
 	}
-	pk.Properties.ReasonString = c.fitting(reason, 0)
-	_ = cl.WritePacket(pk) // fails if the connection is ending; the client asks again
+	var room [ackRoom]byte
+	_, _ = c.Write(appendAck(room[:0], kind, id, code, c.fitting(reason, 0))) // fails if the connection is ending; the client asks again
+}
+
+const ackRoom = 2 + 2 + 1 + 1 + 3 + 200 // a reason string is no longer, see reasonString
+
+// appendAck builds an acknowledgement. Mochi's encoder leaves out codes that are
+// no failures, and "no matching subscribers" is one (MQTT 5.0 section 3.4.2.1).
+func appendAck(b []byte, kind byte, id uint16, code byte, reason string) []byte {
+	header := kind << 4
+	if kind == packets.Pubrel {
+		header |= 2
+	}
+	switch {
+	case code == codeSuccess && reason == "":
+		return append(b, header, 2, byte(id>>8), byte(id))
+	case reason == "":
+		return append(b, header, 3, byte(id>>8), byte(id), code)
+	}
+	n := 3 + len(reason) // the property
+	rest := 2 + 1 + varintLen(n) + n
+	b = binary.AppendUvarint(append(b, header), uint64(rest)) // MQTT's variable byte integer is the same
+	b = binary.AppendUvarint(append(b, byte(id>>8), byte(id), code), uint64(n))
+	return append(append(b, packets.PropReasonString, byte(len(reason)>>8), byte(len(reason))), reason...)
+}
+
+func varintLen(n int) int {
+	if n < 128 {
+		return 1
+	}
+	return 2
 }
 
 // fitting is a reason if the client takes a packet with it (MQTT 5.0 section

@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -24,6 +23,10 @@ type publication struct {
 // publish handles a PUBLISH. An error ends the connection.
 func (c *conn) publish(pk *packets.Packet) error {
 	c.b.count.messagesIn.Add(1)
+	topic, err := c.resolve(pk)
+	if err != nil {
+		return err
+	}
 	t := &ticket{id: pk.PacketID, qos: pk.FixedHeader.Qos}
 	if t.qos == 2 {
 		if repeated, pending := c.sess.begin2(t); repeated {
@@ -41,7 +44,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 	}
 	p := publication{
 		from: c.sess.subject, clientID: c.sess.clientID, addr: c.remote, source: c.source,
-		msg: gateway.Message{Topic: strings.Clone(pk.TopicName), Payload: pk.Payload, QoS: t.qos,
+		msg: gateway.Message{Topic: topic, Payload: pk.Payload, QoS: t.qos,
 			Retain: pk.FixedHeader.Retain, Client: c.sess.key},
 	}
 	if c.cut {
@@ -57,6 +60,9 @@ func (c *conn) publish(pk *packets.Packet) error {
 // concluded answers a publish whose outcome is known.
 func (c *conn) concluded(t *ticket, topic string, err error) {
 	code, reason, silent := verdict(err)
+	if err == nil && t.qos > 0 && c.version == 5 && c.b.unheard(topic) {
+		code = codeNoSubscribers
+	}
 	if silent && t.qos > 0 {
 		c.unkept.Store(true) // before anybody hears of the refusal and mends its cause
 	}
@@ -71,6 +77,16 @@ func (c *conn) concluded(t *ticket, topic string, err error) {
 		return
 	}
 	c.settle(t, code, reason, silent)
+}
+
+// unheard says that nothing came of a message: nobody subscribes to its topic
+// (MQTT 5.0 section 3.4.2.1), and it is no reading, change or request.
+func (b *Broker) unheard(topic string) bool {
+	if b.requests(topic) || b.index.some(topic) {
+		return false
+	}
+	_, dialect, err := waziup.ParseTopic(topic)
+	return !dialect && err == nil
 }
 
 // accept takes a message to the Hub with the rights its sender has now. Done

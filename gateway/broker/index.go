@@ -164,6 +164,12 @@ func (x *index) match(topic string, one func(*subscription), share func(*group))
 	m.walk(&x.root, topic, true, topic != "" && topic[0] == '$')
 }
 
+// some says whether any subscription matches topic.
+func (x *index) some(topic string) (found bool) {
+	x.match(topic, func(*subscription) { found = true }, func(*group) { found = true })
+	return found
+}
+
 type matcher struct {
 	one   func(*subscription)
 	share func(*group)

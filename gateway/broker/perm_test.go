@@ -228,6 +228,7 @@ func TestClearRetainedValue(t *testing.T) {
 func TestRetainedLimits(t *testing.T) {
 	r := start(t, func(c *Config) { c.Limits.Retained = 3; c.Limits.RetainedBytes = 2000 })
 	pub := r.connect(who{v: 5, id: "pub"})
+	r.connect(who{id: "sub"}).subscribe(0, "plain/#")
 	code := func(topic, payload string) byte {
 		pub.retain(topic, payload, 1, 1)
 		return pub.want(packets.Puback).ReasonCode

@@ -1,0 +1,100 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// aliased is a PUBLISH of MQTT 5 with a topic alias.
+func aliased(topic string, alias byte, payload string) []byte {
+	return packet(0x30, text(topic), props([]byte{packets.PropTopicAlias, 0, alias}), []byte(payload))
+}
+
+// TestTopicAlias: a client's aliases stand for topics (MQTT 5.0 section
+// 3.3.2.3.4), rights are asked about those, and subscribers see them.
+func TestTopicAlias(t *testing.T) {
+	r := start(t)
+	sub := r.connect(who{id: "sub"})
+	sub.subscribe(0, "plain/#")
+	c := r.connect(who{id: "pub", v: 5})
+	c.raw(aliased("plain/a", 3, "1"))
+	c.raw(aliased("plain/b", 10, "2"))
+	c.raw(aliased("", 3, "3"))
+	c.raw(aliased("plain/c", 3, "4")) // it stands for another topic now
+	c.raw(aliased("", 10, "5"))
+	c.raw(aliased("", 3, "6"))
+	for _, want := range [][2]string{{"plain/a", "1"}, {"plain/b", "2"}, {"plain/a", "3"}, {"plain/c", "4"}, {"plain/b", "5"}, {"plain/c", "6"}} {
+		if pk := sub.wantPublish(want[0], want[1]); pk.Properties.TopicAlias != 0 {
+			t.Errorf("alias %d reached a subscriber", pk.Properties.TopicAlias)
+		}
+	}
+	c.raw(aliased("secret/a", 5, "no"))
+	c.raw(aliased("", 5, "no"))
+	c.raw(aliased("plain/a", 1, "yes"))
+	sub.wantPublish("plain/a", "yes")
+	r.hub.set(func() {
+		if n := len(r.hub.refused); n != 2 {
+			t.Errorf("%d refused: %v", n, r.hub.refused)
+		}
+	})
+	// An alias is of one connection.
+	c.leave()
+	c = r.connect(who{id: "pub", v: 5})
+	c.raw(aliased("", 3, "7"))
+	if code := c.wantClosed(); code != codeProtocol {
+		t.Errorf("reason %#x", code)
+	}
+	for alias, want := range map[byte]byte{0: codeTopicAlias, topicAliases + 1: codeTopicAlias} {
+		c = r.connect(who{id: "pub", v: 5})
+		c.raw(aliased("plain/a", alias, "x"))
+		if code := c.wantClosed(); code != want {
+			t.Errorf("alias %d: reason %#x", alias, code)
+		}
+	}
+	sub.quiet()
+}
+
+// TestNobodyListens: PUBACK and PUBREC of MQTT 5 say when there is no
+// subscriber (section 3.4.2.1), but not of a reading, which is recorded.
+func TestNobodyListens(t *testing.T) {
+	r := start(t)
+	c := r.connect(who{id: "pub", v: 5})
+	ask := func(topic string, qos byte, id uint16) byte {
+		c.publish(topic, "1", qos, id)
+		if qos == 2 {
+			pk := c.want(packets.Pubrec)
+			c.reply(packets.Pubrel, id)
+			c.want(packets.Pubcomp)
+			return pk.ReasonCode
+		}
+		return c.want(packets.Puback).ReasonCode
+	}
+	if got := ask("plain/a", 1, 1); got != codeNoSubscribers {
+		t.Errorf("QoS 1: %#x", got)
+	}
+	if got := ask("plain/a", 2, 2); got != codeNoSubscribers {
+		t.Errorf("QoS 2: %#x", got)
+	}
+	if got := ask("devices/A/sensors/T/value", 1, 3); got != codeSuccess {
+		t.Errorf("a reading: %#x", got)
+	}
+	sub := r.connect(who{id: "sub"})
+	sub.subscribe(0, "plain/+")
+	if got := ask("plain/a", 1, 4); got != codeSuccess {
+		t.Errorf("with a subscriber: %#x", got)
+	}
+}
+
+// TestConnackOf31: MQTT 3.1 knows no flag for a session that is there.
+func TestConnackOf31(t *testing.T) {
+	r := start(t)
+	for _, want := range []byte{0, 0} {
+		c := r.dial()
+		c.raw(packet(0x10, text("MQIsdp"), []byte{3, 0, 0, 60}, text("old")))
+		if pk := c.want(packets.Connack); pk.SessionPresent || pk.ReasonCode != want {
+			t.Errorf("%+v", pk)
+		}
+		c.cut()
+	}
+}
