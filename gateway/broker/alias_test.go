@@ -85,16 +85,3 @@ func TestNobodyListens(t *testing.T) {
 		t.Errorf("with a subscriber: %#x", got)
 	}
 }
-
-// TestConnackOf31: MQTT 3.1 knows no flag for a session that is there.
-func TestConnackOf31(t *testing.T) {
-	r := start(t)
-	for _, want := range []byte{0, 0} {
-		c := r.dial()
-		c.raw(packet(0x10, text("MQIsdp"), []byte{3, 0, 0, 60}, text("old")))
-		if pk := c.want(packets.Connack); pk.SessionPresent || pk.ReasonCode != want {
-			t.Errorf("%+v", pk)
-		}
-		c.cut()
-	}
-}

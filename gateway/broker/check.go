@@ -65,6 +65,10 @@ func Check(version, header byte, body []byte) error {
 	return checker{userProperties: 64}.check(version, header, body)
 }
 
+// dupFlag says in a PUBLISH, and in MQTT 3.1 in other packets, that it was sent
+// before.
+const dupFlag byte = 8
+
 type checker struct {
 	userProperties int
 }
@@ -75,6 +79,9 @@ func (k checker) check(version, header byte, body []byte) error {
 		want := byte(0)
 		if kind == packets.Pubrel || kind == packets.Subscribe || kind == packets.Unsubscribe {
 			want = 2
+			if version == 3 {
+				flags &^= dupFlag // MQTT 3.1 section 2.1: these have it when they are sent again
+			}
 		}
 		if flags != want {
 			return violation(codeMalformed, "reserved flags of %s are %04b", packets.PacketNames[kind], flags)

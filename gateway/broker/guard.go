@@ -124,6 +124,9 @@ func (c *conn) next() error {
 		c.fail(err)
 		return err
 	}
+	if c.version == 3 && head>>4 != packets.Publish {
+		c.packet[0] &^= dupFlag // mochi does not know it there
+	}
 	c.b.count.bytesIn.Add(uint64(len(c.packet)))
 	c.ahead = c.packet
 	return nil
