@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	wire "encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -215,103 +212,6 @@ func fanOut(b *testing.B, c *contender, qos byte) {
 		client.conn.Close()
 	}
 	wg.Wait()
-}
-
-// BenchmarkDrain has 20,000 records (2,000 with -short) wait on disk and then
-// handed to a Mosquitto as the cloud with a window of 100, by a gateway that is
-// started again: records a second after the first message until the last has
-// arrived at a subscriber there, and the time from the start of the process until
-// then. In the same way mosquitto_to_mosquitto: a Mosquitto bridge, stopped and
-// started with as many messages in its database.
-func BenchmarkDrain(b *testing.B) {
-	for _, mode := range []string{"ordered", "batches"} {
-		b.Run("fieldgate_to_mosquitto/"+mode, func(b *testing.B) {
-			drain(b, func(b *testing.B, cloud string) (addr string, again func() *contender) {
-				dir := b.TempDir()
-				yaml := strings.Replace(benchYAML, "CLOUD", fmt.Sprintf(
-					"uplink: [{name: cloud, url: \"mqtt://%s\", window: 100, catch_up: %s}]", cloud, mode), 1)
-				g := startGateway(b, dir, yaml)
-				return g.mqtt, func() *contender {
-					stopCleanly(b, g.process)
-					return gatewayContender(b, dir, startGateway(b, dir, yaml))
-				}
-			})
-		})
-	}
-	b.Run("mosquitto_to_mosquitto", func(b *testing.B) {
-		drain(b, func(b *testing.B, cloud string) (addr string, again func() *contender) {
-			dir, port := b.TempDir(), freePort(b)
-			bridge := []string{"connection cloud", "address " + cloud, "topic # out 1", "cleansession false", "restart_timeout 1"}
-			p := startPeer(b, dir, port, bridge...)
-			return p.addr, func() *contender {
-				stopCleanly(b, p.p)
-				return startPeer(b, dir, port, bridge...)
-			}
-		})
-	})
-}
-
-// drain measures one way to the cloud; start starts it while the cloud is away,
-// again starts it once more with what it has kept.
-func drain(b *testing.B, start func(b *testing.B, cloud string) (addr string, again func() *contender)) {
-	need(b, "mosquitto")
-	backlog := 20_000
-	if testing.Short() {
-		backlog = 2_000
-	}
-	var took, sinceStart, cpu time.Duration
-	rounds, timed := 0, 0
-	for b.Loop() {
-		port := freePort(b)
-		addr, again := start(b, "127.0.0.1:"+port)
-		const publishers = 10
-		for i := range publishers {
-			client := connectBare(b, addr, fmt.Sprint("fill", i), true)
-			if err := client.flood(benchTopic(i), backlog/publishers, 100); err != nil {
-				b.Fatal(err)
-			}
-			client.conn.Close()
-		}
-		cloud := startPeer(b, b.TempDir(), port)
-		watch := connectBare(b, cloud.addr, "watch", true)
-		watch.subscribe("devices/#", 0)
-		var first, last time.Time
-		arrived, opening, done := 0, 0, make(chan struct{})
-		go func() {
-			defer close(done)
-			for arrived < backlog {
-				kind, body, err := watch.packet()
-				if err != nil {
-					return
-				}
-				if kind>>4 != 3 {
-					continue
-				}
-				last = time.Now()
-				arrived += max(1, bytes.Count(body[2+wire.BigEndian.Uint16(body):], []byte(`"id"`)))
-				if first.IsZero() {
-					first, opening = last, arrived
-				}
-			}
-		}()
-		started := time.Now()
-		from := again()
-		<-done
-		if arrived < backlog {
-			b.Fatalf("%d of %d records arrived", arrived, backlog)
-		}
-		took += last.Sub(first)
-		timed += arrived - opening
-		sinceStart += last.Sub(started)
-		cpu += from.cpu(b)
-		rounds++
-		stopCleanly(b, from.p)
-		stopCleanly(b, cloud.p)
-	}
-	b.ReportMetric(float64(timed)/took.Seconds(), "records/s")
-	b.ReportMetric(float64(sinceStart.Milliseconds())/float64(rounds), "start-to-last-ms")
-	b.ReportMetric(cpu.Seconds()*100_000/float64(rounds*backlog), "CPU-s/100k") // start included
-	b.ReportMetric(0, "ns/op")
 }
 
 var loopbackPort = regexp.MustCompile(`"127\.0\.0\.1:\d+"`)
