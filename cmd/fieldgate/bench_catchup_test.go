@@ -163,7 +163,7 @@ func catchUp(b *testing.B, mode string) {
 	for b.Loop() {
 		port, dir := freePort(b), b.TempDir()
 		yaml := strings.Replace(benchYAML, "CLOUD", fmt.Sprintf(
-			"uplink: [{name: cloud, url: \"mqtt://127.0.0.1:%s\", window: 100, catch_up: %s}]\nstore: {max_size: 448MiB}", port, mode), 1)
+			"uplink: [{name: cloud, url: \"mqtt://127.0.0.1:%s\", window: 100, catch_up: %s, catch_up_rate: 10000}]\nstore: {max_size: 448MiB}", port, mode), 1)
 		g := startGateway(b, dir, yaml)
 		fill(b, g.mqtt, n)
 		stopCleanly(b, g.process)
