@@ -140,4 +140,3 @@ func pause(ctx context.Context, rnd *rand.Rand, most time.Duration) {
 	case <-ctx.Done():
 	}
 }
-
