@@ -19,10 +19,12 @@ type Config struct {
 	ID      string // gw-1 if empty
 	Devices []string
 	Sensors []string // of each device
-	Cloud   string   // URL of the uplink; no uplink if empty
-	CatchUp string   // ordered if empty
-	Uplink  string   // further keys of the uplink, as "window: 50, username: u"
-	Extra   string   // further YAML at the top level
+	// Actuators of each device; LAN clients switch them.
+	Actuators []string
+	Cloud     string // URL of the uplink; no uplink if empty
+	CatchUp   string // ordered if empty
+	Uplink    string // further keys of the uplink, as "window: 50, username: u"
+	Extra     string // further YAML at the top level
 }
 
 // YAML is the gateway's configuration.
@@ -40,8 +42,13 @@ func (c *Config) YAML() string {
 	for _, s := range c.Sensors {
 		sensors = append(sensors, fmt.Sprintf("{id: %s}", s))
 	}
+	var actuators []string
+	for _, a := range c.Actuators {
+		actuators = append(actuators, fmt.Sprintf("{id: %s}", a))
+	}
 	for _, d := range c.Devices {
-		fmt.Fprintf(&b, "  - {id: %s, visibility: public, public_write: true, sensors: [%s]}\n", d, strings.Join(sensors, ", "))
+		fmt.Fprintf(&b, "  - {id: %s, visibility: public, public_write: true, sensors: [%s], actuators: [%s]}\n",
+			d, strings.Join(sensors, ", "), strings.Join(actuators, ", "))
 	}
 	if c.Cloud != "" {
 		more := c.Uplink

@@ -61,6 +61,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Cmd: cmd, Out: &Lines{}, exited: make(chan struct{})}
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that Kill gets its children, too
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("harness: %w", err)
 	}
@@ -81,9 +82,14 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 // Exited is closed when the process has ended and all that it printed was read.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill ends the process as a power cut would, with SIGKILL.
+// Kill ends the process and its children as a power cut would, with SIGKILL.
 func (p *Process) Kill() {
-	_ = p.Cmd.Process.Kill()
+	select {
+	case <-p.exited: // the number may be another's by now
+		return
+	default:
+	}
+	_ = syscall.Kill(-p.Cmd.Process.Pid, syscall.SIGKILL)
 	<-p.exited
 }
 
