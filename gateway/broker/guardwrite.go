@@ -69,6 +69,7 @@ func (c *conn) kick() {
 func (c *conn) flush() {
 	defer close(c.flushed)
 	defer c.raw.Close()
+	defer c.b.caught("writer")
 	var spare []byte
 	for {
 		c.wmu.Lock()
