@@ -35,6 +35,7 @@ type gatewayd struct {
 	watch    *clockWatch
 	state    []*stateFile
 	sessions *sessionNumbers
+	gate     *access.Gate
 	registry *gateway.Registry
 	hub      *gateway.Hub
 	api      *feeds.API
@@ -146,10 +147,11 @@ func (g *gatewayd) openRegistry() error {
 		return err
 	}
 	g.state = append(g.state, f)
+	g.gate = access.NewGate(access.GateOptions{})
 	g.sessions = &sessionNumbers{table: f.table("counters"), clock: g.clock}
 	g.registry, err = gateway.NewRegistry(
 		gateway.Tables{Devices: f.table("devices"), Users: f.table("users"), Keys: f.table("keys")},
-		access.NewGate(access.GateOptions{}), g.clock, declared(g.cfg))
+		g.gate, g.clock, declared(g.cfg))
 	if err != nil { // damaged entries were skipped
 		g.log.Error("part of the registry cannot be read", "error", err)
 	}
@@ -195,6 +197,8 @@ func (g *gatewayd) openBroker() (err error) {
 		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, API: g.api, Table: f.table("broker"), Clock: g.clock,
 		Logger: g.log.With("part", "broker"),
 		Limits: broker.Limits{ConnectTimeout: l.ConnectTimeout, PacketSize: l.PacketSize, Clients: l.Clients,
+			Pending: l.Pending, Sessions: l.Sessions, Filters: l.Filters, FiltersTotal: l.FiltersTotal,
+			Retained: l.Retained, RetainedBytes: l.RetainedBytes,
 			WriteTimeout: l.WriteTimeout, QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes},
 	})
 	return err

@@ -74,6 +74,20 @@ func (g *gatewayd) metrics(e *web.Exposition) {
 	for reason, n := range b.Refused {
 		count("broker_refused_connections", "Connections refused or ended, by reason.", n, "reason", reason)
 	}
+	for reason, n := range b.Closed {
+		count("broker_closed_connections", "Connections of clients closed by the gateway, by reason.", n, "reason", reason)
+	}
+	gauge("broker_pending", "Connections that have not been let in yet.", float64(b.Pending))
+	gauge("broker_sessions", "Sessions of connected and absent clients.", float64(b.Sessions))
+	w := g.web.Stats()
+	gauge("http_connections", "HTTP connections open.", float64(w.Open))
+	count("http_evicted", "HTTP connections closed because there were too many.", w.Evicted)
+	count("http_panics", "Panics caught, each ending one request.", w.Panics)
+	logins := g.gate.Stats()
+	for result, n := range map[string]uint64{"ok": logins.OK, "failed": logins.Failed, "throttled": logins.Throttled, "busy": logins.Busy} {
+		count("logins", "Names and passwords, and API keys, checked, by result.", n, "result", result)
+	}
+	count("login_hashes", "Password hashes computed.", logins.Hashed)
 }
 
 func truth(b bool) float64 {

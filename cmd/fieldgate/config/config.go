@@ -136,6 +136,12 @@ type Store struct {
 // Limits protect the broker.
 type Limits struct {
 	Clients        int           // connections at once
+	Pending        int           // connections whose CONNECT has not been answered
+	Sessions       int           // of connected and of absent clients; at least Clients
+	Filters        int           // subscriptions of one client
+	FiltersTotal   int           // subscriptions of all clients
+	Retained       int           // retained messages
+	RetainedBytes  int           // of all retained messages
 	PacketSize     int           // bytes of one MQTT packet
 	QueueBytes     int           // bytes waiting for one client
 	QueueMessages  int           // messages waiting for one client

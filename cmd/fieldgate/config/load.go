@@ -87,6 +87,12 @@ func (r *reader) defaults() *Config {
 		Store:  Store{MaxSize: 256 << 20, CommitEvery: 20 * time.Millisecond},
 		Limits: Limits{
 			Clients:        1000,
+			Pending:        100,
+			Sessions:       2000,
+			Filters:        1000,
+			FiltersTotal:   50_000,
+			Retained:       10_000,
+			RetainedBytes:  32 << 20,
 			PacketSize:     2 << 20,
 			QueueBytes:     4 << 20,
 			QueueMessages:  1000,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"time"
 )
 
@@ -25,6 +26,19 @@ func (c *Config) store(t *table) {
 func (c *Config) limits(t *table) {
 	l := &c.Limits
 	t.get("clients").integer(&l.Clients, 1, 100000)
+	t.get("pending").integer(&l.Pending, 1, 100000)
+	sessions := t.get("sessions")
+	if sessions.integer(&l.Sessions, 1, 200000); !sessions.present() {
+		l.Sessions = max(l.Sessions, 2*l.Clients)
+	} else if l.Sessions < l.Clients {
+		sessions.mistake(strconv.Itoa(l.Clients)+" clients need as many sessions", "sessions must be at least clients")
+	}
+	t.get("subscriptions").integer(&l.Filters, 1, 100000)
+	t.get("subscriptions_total").integer(&l.FiltersTotal, 1, 1000000)
+	t.get("retained").integer(&l.Retained, 1, 1000000)
+	retained := int64(l.RetainedBytes)
+	t.get("retained_bytes").size(&retained, 4<<10, 256<<20, "")
+	l.RetainedBytes = int(retained)
 	packet, queue := int64(l.PacketSize), int64(l.QueueBytes)
 	packetAt, queueAt := t.get("packet_size"), t.get("queue_bytes")
 	packetAt.size(&packet, 1<<10, 64<<20, "")
