@@ -1,6 +1,8 @@
 package main
 
 import (
+	"runtime"
+
 	"fieldgate/gateway/web"
 	"fieldgate/sensors"
 )
@@ -14,6 +16,7 @@ func (g *gatewayd) metrics(e *web.Exposition) {
 	gauge := func(name, help string, v float64, labels ...string) {
 		e.Gauge("fieldgate_"+name, help, v, labels...)
 	}
+	gauge("goroutines", "Goroutines.", float64(runtime.NumGoroutine()))
 	hub := g.hub.Stats()
 	count("readings", "Sensor and actuator values accepted.", hub.Readings)
 	count("messages", "Messages outside the dialects accepted.", hub.Messages)
