@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket" // a client for it
 )
 
 // rawClient says to a gateway exactly what it is told. Nothing of it ends the
@@ -47,7 +49,6 @@ func dialRaw(t testing.TB, addr, from string) *rawClient {
 
 func rawOver(t testing.TB, conn net.Conn) *rawClient {
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(2 * patience))
 	return &rawClient{t: t, conn: conn, r: bufio.NewReader(conn)}
 }
 
@@ -55,6 +56,7 @@ func rawOver(t testing.TB, conn net.Conn) *rawClient {
 // reset: what it did is found out by reading.
 func (c *rawClient) say(parts ...[]byte) {
 	c.t.Helper()
+	_ = c.conn.SetWriteDeadline(time.Now().Add(patience))
 	for _, p := range parts {
 		if _, err := c.conn.Write(p); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 			c.t.Fatal(err)
@@ -73,6 +75,7 @@ func (c *rawClient) hear() (first byte, body []byte, err error) {
 }
 
 func (c *rawClient) fromWire() (first byte, body []byte, err error) {
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	if first, err = c.r.ReadByte(); err != nil {
 		return 0, nil, err
 	}
@@ -192,7 +195,7 @@ func (c *rawClient) subscribe4(qos byte, filters ...string) []byte {
 		body = append(append(body, mqttString(f)...), qos)
 	}
 	c.say(packet(0x82, body))
-	return c.must(9)[2:]
+	return c.await(9)[2:]
 }
 
 // publish1 publishes at QoS 1 with MQTT 3.1.1, and waits for PUBACK.
@@ -203,13 +206,20 @@ func (c *rawClient) publish1(topic, payload string, retain bool) {
 		first |= 1
 	}
 	c.say(packet(first, mqttString(topic), []byte{0, 7}, []byte(payload)))
+	c.await(4)
+}
+
+// await reads until a packet of this type comes; messages before it wait for
+// hear.
+func (c *rawClient) await(kind byte) []byte {
+	c.t.Helper()
 	for {
 		first, body, err := c.fromWire()
 		switch {
-		case err != nil:
-			c.t.Fatalf("no PUBACK: %v", err)
-		case first>>4 == 4:
-			return
+		case err == nil && first>>4 == kind:
+			return body
+		case err != nil || first>>4 != 3:
+			c.t.Fatalf("packet %#x % x (%v), wanted one of type %d", first, body, err, kind)
 		}
 		c.came = append(c.came, rawPacket{first, body})
 	}
@@ -398,3 +408,41 @@ func startSecurity(t testing.TB, share, more string) (*gatewayProcess, string) {
 
 func ann(id string) login { return login{id: id, user: "ann", pass: "password"} }
 func bob(id string) login { return login{id: id, user: "bob", pass: "password"} }
+
+// wsStream has a WebSocket's binary frames as a stream.
+type wsStream struct {
+	net.Conn
+	ws   *websocket.Conn
+	rest []byte
+}
+
+func (w *wsStream) Read(p []byte) (int, error) {
+	for len(w.rest) == 0 {
+		_, msg, err := w.ws.ReadMessage()
+		if err != nil {
+			return 0, err
+		}
+		w.rest = msg
+	}
+	n := copy(p, w.rest)
+	w.rest = w.rest[n:]
+	return n, nil
+}
+
+func (w *wsStream) Write(p []byte) (int, error) {
+	return len(p), w.ws.WriteMessage(websocket.BinaryMessage, p)
+}
+
+// wsClient connects over WebSocket.
+func wsClient(t testing.TB, g *gatewayProcess, l login) *rawClient {
+	t.Helper()
+	ws, res, err := (&websocket.Dialer{Subprotocols: []string{"mqtt"}}).Dial("ws://"+g.http+"/mqtt", nil)
+	if err != nil {
+		t.Fatalf("%v (%v)", err, res)
+	}
+	c := rawOver(t, &wsStream{Conn: ws.NetConn(), ws: ws})
+	if code := c.hello(l); code != 0 {
+		t.Fatalf("CONNACK %#x over WebSocket", code)
+	}
+	return c
+}
