@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"fieldgate/gateway/store"
 	"fieldgate/uplink"
@@ -36,4 +37,17 @@ func TestLimits(t *testing.T) {
 			t.Errorf("window %d: %v", window, err)
 		}
 	}
+}
+
+// TestDefaultLimits: what a client can cost a gateway whose configuration says
+// nothing about it.
+func TestDefaultLimits(t *testing.T) {
+	equal(t, "limits", Default().Limits, Limits{Clients: 1000, Pending: 100, Sessions: 2000, Filters: 1000, FiltersTotal: 50_000,
+		Retained: 10_000, RetainedBytes: 32 << 20, PacketSize: 2 << 20, QueueBytes: 4 << 20, QueueMessages: 1000,
+		ConnectTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second})
+	c, err := Parse("f.yaml", []byte("limits: {clients: 5000}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "sessions for many clients", c.Limits.Sessions, 10_000)
 }
