@@ -197,7 +197,7 @@ func (g *gatewayd) openBroker() (err error) {
 		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, API: g.api, Table: f.table("broker"), Clock: g.clock,
 		Logger: g.log.With("part", "broker"),
 		Limits: broker.Limits{ConnectTimeout: l.ConnectTimeout, PacketSize: l.PacketSize, Clients: l.Clients,
-			Pending: l.Pending, Sessions: l.Sessions, Filters: l.Filters, FiltersTotal: l.FiltersTotal,
+			Pending: l.Pending, ConnectRate: l.ConnectRate, Sessions: l.Sessions, Filters: l.Filters, FiltersTotal: l.FiltersTotal,
 			Retained: l.Retained, RetainedBytes: l.RetainedBytes,
 			WriteTimeout: l.WriteTimeout, QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes},
 	})

@@ -26,6 +26,7 @@ type runCmd struct {
 // Run runs the gateway until it is told to stop.
 func (c runCmd) Run(env environment) error {
 	abortOnCrash()
+	boundMemory()
 	cfg, err := config.Load(c.Config)
 	if err != nil {
 		return err

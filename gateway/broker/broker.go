@@ -43,6 +43,7 @@ type Broker struct {
 	ran      atomic.Bool
 	ticks    chan chan struct{} // Probe asks the loop in Run
 	drops    chan struct{}      // of 1: DropDead asks it
+	bulk     chan struct{}      // of 1: held by a client that names very many filters
 
 	ctx    context.Context // ends when connections have to
 	cancel context.CancelFunc
@@ -104,6 +105,7 @@ func New(cfg Config) (*Broker, error) {
 		keep:     keep{kick: make(chan struct{}, 1)},
 		ticks:    make(chan chan struct{}),
 		drops:    make(chan struct{}, 1),
+		bulk:     make(chan struct{}, 1),
 		conns:    map[*conn]bool{},
 		sessions: map[string]*session{},
 		slots:    map[string]*slot{},

@@ -51,6 +51,7 @@ type Limits struct {
 	PacketSize     int           // bytes of any other packet, header included; 2 MiB
 	Clients        int           // connected at once; 1,000
 	Pending        int           // connections that have not been let in yet; 100
+	ConnectRate    int           // connections accepted a second by a listener, after twice as many at once; 500
 	WriteBuffer    int           // bytes waiting for one connection's socket; 1 MiB
 	WriteTimeout   time.Duration // for 16 KiB to leave; 10 s
 
@@ -90,6 +91,7 @@ func (l *Limits) setDefaults() {
 	def(&l.PacketSize, 2<<20)
 	def(&l.Clients, 1000)
 	def(&l.Pending, 100)
+	def(&l.ConnectRate, 500)
 	def(&l.WriteBuffer, 1<<20)
 	dur(&l.WriteTimeout, 10*time.Second)
 	def(&l.TopicBytes, 256)
@@ -118,7 +120,7 @@ func (l *Limits) check() error {
 			errs = append(errs, fmt.Errorf("%s is %d, not %d to %d", name, v, least, most))
 		}
 	}
-	for name, v := range map[string]int{"Clients": l.Clients, "Pending": l.Pending, "Sessions": l.Sessions,
+	for name, v := range map[string]int{"Clients": l.Clients, "Pending": l.Pending, "ConnectRate": l.ConnectRate, "Sessions": l.Sessions,
 		"ConnectSize": l.ConnectSize, "WriteBuffer": l.WriteBuffer, "QueueMessages": l.QueueMessages, "QueueBytes": l.QueueBytes,
 		"QueueTotal": l.QueueTotal, "Filters": l.Filters, "FiltersTotal": l.FiltersTotal, "TopicBytes": l.TopicBytes,
 		"TopicLevels": l.TopicLevels, "ClientID": l.ClientID} {

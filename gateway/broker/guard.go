@@ -41,6 +41,7 @@ type conn struct {
 	cut         bool          // it is a publish to the API without its end, see readLong
 	ahead       []byte        // what mochi has not taken yet
 	aliases     []string      // topics by alias; nil until there is one
+	filters     int           // that the client has named, see pace
 
 	// The writing side, see guardwrite.go.
 	wmu       sync.Mutex

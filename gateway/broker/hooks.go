@@ -86,8 +86,10 @@ func (h *hooks) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	case packets.Pubrel:
 		c.release(pk.PacketID)
 	case packets.Subscribe:
+		c.pace(len(pk.Filters))
 		c.subscribe(&pk)
 	case packets.Unsubscribe:
+		c.pace(len(pk.Filters))
 		c.unsubscribe(&pk)
 	default:
 		return pk, c.end(violation(codeProtocol, "%s is not for clients to send", packets.PacketNames[pk.FixedHeader.Type]))

@@ -73,10 +73,18 @@ func (b *Broker) Close() error {
 }
 
 // accepting accepts connections until the listener is closed. Other errors,
-// such as too many open files, pass.
+// such as too many open files, pass. Who connects again and again leaves the
+// processor to those who are connected.
 func (b *Broker) accepting(l *listener) {
 	delay := time.Duration(0)
+	paced := allowance{rate: b.limits.ConnectRate}
 	for {
+		if wait := paced.take(time.Now()); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-b.ctx.Done():
+			}
+		}
 		raw, err := l.Accept()
 		switch {
 		case err == nil:

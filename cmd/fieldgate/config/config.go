@@ -137,6 +137,7 @@ type Store struct {
 type Limits struct {
 	Clients        int           // connections at once
 	Pending        int           // connections whose CONNECT has not been answered
+	ConnectRate    int           // connections accepted a second by one listener
 	Sessions       int           // of connected and of absent clients; at least Clients
 	Filters        int           // subscriptions of one client
 	FiltersTotal   int           // subscriptions of all clients

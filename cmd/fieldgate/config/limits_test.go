@@ -42,7 +42,7 @@ func TestLimits(t *testing.T) {
 // TestDefaultLimits: what a client can cost a gateway whose configuration says
 // nothing about it.
 func TestDefaultLimits(t *testing.T) {
-	equal(t, "limits", Default().Limits, Limits{Clients: 1000, Pending: 100, Sessions: 2000, Filters: 1000, FiltersTotal: 50_000,
+	equal(t, "limits", Default().Limits, Limits{Clients: 1000, Pending: 100, ConnectRate: 500, Sessions: 2000, Filters: 1000, FiltersTotal: 50_000,
 		Retained: 10_000, RetainedBytes: 32 << 20, PacketSize: 2 << 20, QueueBytes: 4 << 20, QueueMessages: 1000,
 		ConnectTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second})
 	c, err := Parse("f.yaml", []byte("limits: {clients: 5000}"))

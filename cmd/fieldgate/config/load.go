@@ -88,6 +88,7 @@ func (r *reader) defaults() *Config {
 		Limits: Limits{
 			Clients:        1000,
 			Pending:        100,
+			ConnectRate:    500,
 			Sessions:       2000,
 			Filters:        1000,
 			FiltersTotal:   50_000,

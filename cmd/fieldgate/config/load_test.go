@@ -137,7 +137,7 @@ func TestEveryOtherKey(t *testing.T) {
 		}})
 	equal(t, "second uplink", c.Uplinks[1].CatchUp+" "+c.Uplinks[1].ClientID, "batches gw-2")
 	equal(t, "store", c.Store, Store{MaxSize: 64e6, MaxAge: 36 * time.Hour, CommitEvery: time.Second, Acknowledge: true})
-	equal(t, "limits", c.Limits, Limits{Clients: 10, Pending: 7, Sessions: 20, Filters: 30, FiltersTotal: 40, Retained: 50,
+	equal(t, "limits", c.Limits, Limits{Clients: 10, Pending: 7, ConnectRate: 8, Sessions: 20, Filters: 30, FiltersTotal: 40, Retained: 50,
 		RetainedBytes: 1 << 20, PacketSize: 64 << 10, QueueBytes: 1 << 20, QueueMessages: 5, ConnectTimeout: 2 * time.Second, WriteTimeout: 500 * time.Millisecond})
 	equal(t, "log", c.Log, Log{slog.LevelDebug, "json"})
 	equal(t, "warnings", len(c.Warnings), 0)

@@ -27,6 +27,7 @@ func (c *Config) limits(t *table) {
 	l := &c.Limits
 	t.get("clients").integer(&l.Clients, 1, 100000)
 	t.get("pending").integer(&l.Pending, 1, 100000)
+	t.get("connect_rate").integer(&l.ConnectRate, 1, 100000)
 	sessions := t.get("sessions")
 	if sessions.integer(&l.Sessions, 1, 200000); !sessions.present() {
 		l.Sessions = max(l.Sessions, 2*l.Clients)
