@@ -32,6 +32,10 @@ type GateOptions struct {
 	Parallel int // password hashes computed at once, 19 MiB each: 1
 	Queue    int // attempts waiting or being computed: 32
 
+	// Rest is how many times as long as a hash took nothing is hashed after a
+	// wrong password: guesses, however many, leave the processor to others. 3
+	Rest int
+
 	Failures int           // failures from one address within Window that block it: 10
 	Window   time.Duration // 1 min
 	Block    time.Duration // how long an address is blocked: 1 min
@@ -65,6 +69,7 @@ func (o *GateOptions) defaults() {
 	}
 	orElse(&o.Parallel, 1)
 	orElse(&o.Queue, 32)
+	orElse(&o.Rest, 3)
 	orElse(&o.Failures, 10)
 	orElse(&o.Window, time.Minute)
 	orElse(&o.Block, time.Minute)
@@ -240,19 +245,25 @@ func (g *Gate) check(ctx context.Context, addr, name string, password []byte, ha
 	if known && g.cached(verdict) { // somebody else just proved it
 		return nil
 	}
+	begun := g.now()
 	ok := want.matches(password) && known
+	took := g.now() - begun
 	if want.memory >= releaseFrom {
 		// While the slot is held: the next hash finds the memory of this one
 		// free, and an idle gateway does not keep it.
 		debug.FreeOSMemory()
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.stats.Hashed++
 	if !ok {
 		g.limiter.fail(addr, who, g.now())
+		g.mu.Unlock()
+		if took > 0 { // while the slot is held; that the context ends changes nothing
+			_ = g.opts.Wait(ctx, time.Duration(g.opts.Rest)*took)
+		}
 		return ErrBadCredentials
 	}
+	defer g.mu.Unlock()
 	*g.verdicts.add(verdict) = g.now() + g.opts.VerdictTime
 	return nil
 }
