@@ -90,6 +90,7 @@ func openFile(path string, o opening) (*file, error) {
 			FreelistType:    bbolt.FreelistMapType,
 			PageSize:        ourPageSize,
 			InitialMmapSize: o.mmap,
+			NoSync:          noSync,
 			ReadOnly:        readOnly,
 			OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 		})
@@ -246,6 +247,9 @@ func (d *file) checkMeta() error {
 	}
 	return fmt.Errorf("%w: no valid meta page: %w", ErrDamaged, last)
 }
+
+// noSync is true in no build but that of a proof, see nosync.go.
+var noSync bool
 
 // update runs fn in a writing transaction and commits it. The bytes written
 // are those of whole pages.
