@@ -2,6 +2,8 @@ package clouds
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +116,23 @@ func deliver(t *testing.T, bin string, c cloud) {
 		t.Fatal(err)
 	}
 	connect(t, g.MQTT, "local", keep).subscribe(relay).until("7")
+}
+
+// TestPage: uplink/CLOUDS.md shows the configurations that are tried here.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../../uplink/CLOUDS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"mosquitto.conf", "nats.conf", "rabbitmq.conf"} {
+		conf, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "```\n"+string(conf)+"```") {
+			t.Errorf("CLOUDS.md does not show %s as it is", name)
+		}
+	}
 }
 
 // peer is a client that waits for messages.

@@ -78,7 +78,7 @@ func (h *host) fault(name string, nth uint64, lasting bool, stall time.Duration)
 	b.mu.Lock()
 	now := b.acks
 	b.mu.Unlock()
-	wait, stop := context.WithTimeout(ctx, 45*time.Second)
+	wait, stop := context.WithTimeout(ctx, 12*time.Second+stall)
 	err = b.await(wait, "acknowledgements after the fault", func() bool { return b.acks > now+100 })
 	stop()
 	if err != nil {

@@ -76,6 +76,9 @@ func run() error {
 		return err
 	}
 	console = tty
+	if err := os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0); err != nil { // the console is ours
+		return err
+	}
 	if err := modules(); err != nil {
 		return err
 	}
