@@ -116,6 +116,9 @@ func New(cfg Config) (*Broker, error) {
 			Capabilities:           caps,
 			Logger:                 slog.New(slog.DiscardHandler),
 			SysTopicResendInterval: math.MaxInt32,
+			// It reads whole packets out of memory (conn.Read): a buffer of its own
+			// would only cost each client.
+			ClientNetReadBufferSize: 64,
 		}),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())

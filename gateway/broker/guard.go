@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -27,7 +26,7 @@ const (
 type conn struct {
 	b      *Broker
 	raw    net.Conn
-	in     *bufio.Reader
+	in     source
 	kind   string // mqtt, mqtts, ws
 	remote string
 	source string // for logs, once the client is known
@@ -47,6 +46,7 @@ type conn struct {
 	wmu       sync.Mutex
 	buf       []byte // to be written
 	writing   int    // bytes taken off buf that are not written yet
+	flushing  bool // there is a goroutine for it, or there was the last one
 	closing   bool
 	closeBy   time.Time // with closing: when what is left is given up
 	discard   bool      // take in what the peer is still sending before closing
@@ -77,7 +77,7 @@ type bye struct {
 func newConn(b *Broker, raw net.Conn, kind string) *conn {
 	return &conn{
 		b: b, raw: raw, kind: kind,
-		in:      bufio.NewReaderSize(raw, 4096),
+		in:      source{raw: raw},
 		remote:  raw.RemoteAddr().String(),
 		checker: checker{userProperties: b.limits.UserProperties},
 		wake:    make(chan struct{}, 1),

@@ -71,7 +71,7 @@ func (c *conn) fill(size int) error {
 			c.packet = grown
 		}
 		c.packet = c.packet[:at+n]
-		if _, err := io.ReadFull(c.in, c.packet[at:]); err != nil {
+		if _, err := io.ReadFull(&c.in, c.packet[at:]); err != nil {
 			return err
 		}
 	}

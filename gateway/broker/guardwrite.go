@@ -8,6 +8,7 @@ import (
 
 const (
 	writeChunk = 16 << 10        // bytes that must leave within the write timeout
+	flushIdle  = time.Second     // without work until the writing goroutine ends
 	linger     = 2 * time.Second // for the last packets of a connection
 	discardFor = 200 * time.Millisecond
 	discardMax = 1 << 20 // bytes taken in before closing
@@ -30,9 +31,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	c.buf = append(c.buf, p...)
+	c.kick()
 	c.wmu.Unlock()
 	c.b.count.bytesOut.Add(uint64(len(p)))
-	c.kick()
 	return len(p), nil
 }
 
@@ -57,19 +58,33 @@ func (c *conn) fits(n int) bool {
 	return !c.closing && (held == 0 || held+n <= c.b.limits.WriteBuffer)
 }
 
+// kick sees to it that somebody writes. Needs wmu.
 func (c *conn) kick() {
+	if !c.flushing {
+		c.flushing = true
+		go c.flush()
+		return
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// flush writes the buffer out until the connection is closed. It is the only
-// goroutine that writes to the socket.
+// flush writes the buffer out, until the connection is closed or there was
+// nothing to write for flushIdle: a silent client has no goroutine for it. It
+// is the only one that writes to the socket.
 func (c *conn) flush() {
-	defer close(c.flushed)
-	defer c.raw.Close()
+	gone := false // for want of work
+	defer func() {
+		if !gone {
+			_ = c.raw.Close()
+			close(c.flushed)
+		}
+	}()
 	defer c.b.caught("writer")
+	idle := time.NewTimer(flushIdle)
+	defer idle.Stop()
 	var spare []byte
 	for {
 		c.wmu.Lock()
@@ -85,7 +100,20 @@ func (c *conn) flush() {
 				return
 			}
 			spare = out
-			<-c.wake
+			idle.Reset(flushIdle)
+			select {
+			case <-c.wake:
+				continue
+			case <-idle.C:
+			}
+			c.wmu.Lock()
+			if gone = len(c.buf) == 0 && !c.closing; gone {
+				c.flushing, c.buf = false, nil
+			}
+			c.wmu.Unlock()
+			if gone {
+				return
+			}
 			continue
 		}
 		if err := c.writeOut(out); err != nil {
@@ -154,9 +182,9 @@ func (c *conn) Close() error {
 		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		c.closeBy = time.Now().Add(linger)
 		_ = c.raw.SetWriteDeadline(c.closeBy)
+		c.kick()
 	}
 	c.wmu.Unlock()
-	c.kick()
 	return nil
 }
 
@@ -165,9 +193,8 @@ func (c *conn) abort() {
 	_ = c.Close()
 	c.wmu.Lock()
 	c.buf, c.discard = nil, false
-	c.wmu.Unlock()
 	_ = c.raw.SetDeadline(time.Unix(1, 0))
-	c.kick()
+	c.wmu.Unlock()
 }
 
 func (c *conn) isClosed() bool {

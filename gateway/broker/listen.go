@@ -229,7 +229,6 @@ func (b *Broker) serve(c *conn) {
 		b.mu.Unlock()
 		<-c.flushed
 	}()
-	go c.flush()
 	defer b.caught("connection")
 	b.mu.Lock()
 	c.since = time.Now()

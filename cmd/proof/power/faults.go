@@ -49,7 +49,7 @@ func (h *host) fault(name string, nth uint64, lasting bool, stall time.Duration)
 		l.disk.FailFrom(nth, lasting)
 	}
 	bad := func() bool {
-		return b.health != "" && !strings.HasPrefix(b.health, "200") && strings.Contains(b.health, "log")
+		return b.health != "" && !strings.HasPrefix(b.health, "200") && strings.Contains(b.health, "store")
 	}
 	reported, on := "not reported", "it went on by itself"
 	// One failed request may be one that the kernel tries again, or that of a
