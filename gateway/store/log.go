@@ -130,6 +130,9 @@ func (o *Options) complete() error {
 	if o.MaxSize < LeastMaxSize || o.MaxSize > LargestMaxSize {
 		return fmt.Errorf("a size of %d bytes is out of range, %d to %d", o.MaxSize, LeastMaxSize, LargestMaxSize)
 	}
+	if o.Patience <= 0 {
+		o.Patience = 5 * time.Second
+	}
 	if o.CommitEvery <= 0 {
 		o.CommitEvery = 20 * time.Millisecond
 	}

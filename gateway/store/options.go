@@ -20,6 +20,8 @@ var (
 	// disk refuses it, or it is being repaired). Ask again later, and read the
 	// cursor afresh then.
 	ErrUnavailable = errors.New("log is not readable now")
+	// ErrSlow is in Health while the disk does not answer.
+	ErrSlow = errors.New("the disk does not answer")
 )
 
 // Sizes of a log in bytes.
@@ -41,6 +43,7 @@ type Options struct {
 	CursorEvery  time.Duration // longest time a moved cursor lies in memory; default 5 s
 	SegmentBytes int64         // records are dropped in runs of this size; default MaxSize/64, 64 KiB to 4 MiB
 	PendingBytes int64         // memory for entries while the disk refuses them; default 8 MiB
+	Patience     time.Duration // after which a write that has not ended counts as refused for now; default 5 s
 
 	Clock  gateway.Clock // stamps gap records, judges MaxAge; default the machine's
 	Logger *slog.Logger  // default: silent

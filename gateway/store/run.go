@@ -161,14 +161,15 @@ func (l *Log) step() time.Duration {
 	}
 	if !due {
 		l.trim(now)
-		return min(wait, l.arrange(now))
+		l.impatiently(func() { wait = min(wait, l.arrange(now)) })
+		return wait
 	}
 	l.attempt()
 	l.mu.Lock()
 	failing = l.failing
 	l.mu.Unlock()
 	if failing == nil {
-		l.arrange(time.Now())
+		l.impatiently(func() { l.arrange(time.Now()) })
 	}
 	return 0
 }
@@ -215,10 +216,12 @@ func (l *Log) attempt() {
 	batch := l.take()
 	l.mu.Unlock()
 	began := time.Now()
-	err := l.examine()
-	if err == nil {
-		err = l.writeUnlessEmpty(job{entries: batch})
-	}
+	var err error
+	l.impatiently(func() {
+		if err = l.examine(); err == nil {
+			err = l.writeUnlessEmpty(job{entries: batch})
+		}
+	})
 	if err != nil {
 		l.fail(err, time.Since(began))
 		l.stall(err)
