@@ -46,7 +46,7 @@ type conn struct {
 	wmu       sync.Mutex
 	buf       []byte // to be written
 	writing   int    // bytes taken off buf that are not written yet
-	flushing  bool // there is a goroutine for it, or there was the last one
+	flushing  bool   // there is a goroutine for it, or there was the last one
 	closing   bool
 	closeBy   time.Time // with closing: when what is left is given up
 	discard   bool      // take in what the peer is still sending before closing
