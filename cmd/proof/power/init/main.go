@@ -56,12 +56,11 @@ func main() {
 		fmt.Println("init: this is for a machine of its own")
 		os.Exit(2)
 	}
-	if err := run(); err != nil {
-		say("died %s", strings.ReplaceAll(err.Error(), "\n", " | "))
-	}
+	say("died %s", strings.ReplaceAll(run().Error(), "\n", " | "))
 	select {} // the host ends the machine
 }
 
+// run returns what went wrong, at last.
 func run() error {
 	for _, m := range []struct{ kind, at string }{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/run"}} {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
