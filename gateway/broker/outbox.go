@@ -151,7 +151,7 @@ func (s *session) forget(o *outgoing) {
 
 func (b *Broker) drop(reason string, s *session) {
 	b.count.dropped.add(reason)
-	if reason != "denied" && reason != "expired" {
+	if reason != "denied" && reason != "expired" && b.worthNotice("drop "+reason) {
 		b.notice("drop "+reason, "message dropped for a subscriber", "reason", reason, "client", s.clientID, "credential", s.subject.String())
 	}
 }

@@ -103,6 +103,21 @@ type notices struct {
 	silent map[string]int
 }
 
+// worthNotice says whether a notice would be logged now; if not it is counted.
+// Where causes come by the thousand it spares what notice is given.
+func (b *Broker) worthNotice(cause string) bool {
+	now := b.mono()
+	n := &b.notices
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, ok := n.last[cause]
+	if ok && now-last < time.Minute {
+		n.silent[cause]++
+		return false
+	}
+	return true
+}
+
 // notice logs a warning, at most one per cause and minute.
 func (b *Broker) notice(cause, msg string, args ...any) {
 	now := b.mono()
