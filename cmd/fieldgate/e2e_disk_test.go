@@ -102,3 +102,65 @@ func TestDiskAtTheStart(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedTables damages the registry (accounts, devices, reserved record
+// numbers) and the sessions of a gateway that is stopped: it starts, serves,
+// keeps the log, gives no record id twice, and whom the file declares can log in.
+func TestDamagedTables(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"truncated":  func(b []byte) []byte { return b[:len(b)/2] },
+		"first page": func(b []byte) []byte { clear(b[:4096]); return b },
+		"zeroed":     func(b []byte) []byte { clear(b); return b },
+		"empty":      func([]byte) []byte { return nil },
+		"flipped": func(b []byte) []byte {
+			for i := 5000; i < len(b); i += 500 {
+				b[i] ^= 0x55
+			}
+			return b
+		},
+	} {
+		for _, file := range []string{"registry.db", "sessions.db"} {
+			t.Run(file+"/"+name, func(t *testing.T) {
+				cloud := startMosquitto(t)
+				l := newLedger(t)
+				l.watch("127.0.0.1:" + cloud.port)
+				data := t.TempDir()
+				status, hash, _ := command(t, "secret", "user", "hash")
+				if status != 0 {
+					t.Fatal("no hash")
+				}
+				yaml := strings.Replace(surviveConfig(cloud.url(), "ordered"), "access: {anonymous: true}",
+					fmt.Sprintf("access: {anonymous: true, users: [{name: ann, password_hash: %q}]}", strings.TrimSpace(hash)), 1)
+				g := startGateway(t, data, yaml)
+				p := &publisher{l: l, device: "A", sensor: "S1"}
+				stop := l.load(g.mqtt, []*publisher{p})
+				l.await("acknowledgements", func() bool { return len(l.acked) > 200 })
+				stop()
+				if code := g.stop(); code != 0 {
+					t.Fatalf("exit status %d", code)
+				}
+				path := filepath.Join(data, file)
+				raw, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, damage(raw), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				g = startGateway(t, data, yaml)
+				n := l.ackedNow()
+				stop = l.load(g.mqtt, []*publisher{p})
+				l.await("acknowledgements", func() bool { return len(l.acked) > n+200 })
+				stop()
+				l.settle()
+				mustPublish(t, g.mqtt, "-u", "ann", "-P", "secret", "-q", "1", "-t", "devices/B/sensors/S1/value", "-m", "1")
+				if status, out, _ := command(t, "", "log", "verify", "--config", g.configFile()); status != 0 {
+					t.Errorf("log verify: %s", out)
+				}
+				if code := g.stop(); code != 0 {
+					t.Errorf("exit status %d", code)
+				}
+			})
+		}
+	}
+}

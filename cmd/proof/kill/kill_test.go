@@ -42,9 +42,15 @@ func need(t *testing.T, name string) {
 // TestKill kills the gateway with SIGKILL at random moments, 10 times or as
 // often as PROOF_ROUNDS says, while publishers at QoS 1 and 2 run and its link
 // to a Mosquitto is cut, half-open, reset, slow or one byte at a time.
-// Everything acknowledged must reach the cloud, in order per sensor, and twice
-// with the same id only.
+// Everything acknowledged must reach the cloud, in order per sensor (where the
+// way of catching up promises that), and twice with the same id only.
 func TestKill(t *testing.T) {
+	for _, mode := range []string{"ordered", "fresh_first", "batches"} {
+		t.Run(mode, func(t *testing.T) { kill(t, mode) })
+	}
+}
+
+func kill(t *testing.T, mode string) {
 	need(t, "mosquitto")
 	seed := uint64(setting(t, "PROOF_SEED", int(time.Now().UnixNano()%1_000_000)))
 	rounds := setting(t, "PROOF_ROUNDS", 10)
@@ -67,6 +73,7 @@ func TestKill(t *testing.T) {
 	}
 	defer link.Close()
 	l := harness.NewLedger()
+	l.Unordered = mode != "ordered"
 	stopWatching, err := l.Watch(ctx, "tcp://"+cloud.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +86,7 @@ func TestKill(t *testing.T) {
 	}
 	cfg := harness.Config{
 		Binary: bin, Data: t.TempDir(), Devices: []string{"A"}, Sensors: []string{"S0", "S1", "S2", "S3"},
-		Cloud: "mqtt://" + link.Addr(), Uplink: "ack_timeout: 3s, keepalive: 5s",
+		Cloud: "mqtt://" + link.Addr(), CatchUp: mode, Uplink: "ack_timeout: 3s, keepalive: 5s, catch_up_rate: 10000",
 	}
 	flapping, stopFlapping := context.WithCancel(ctx)
 	count := map[string]int{}
