@@ -214,7 +214,7 @@ func (b *boot) missing(acked map[string][]span) (checked, lost int) {
 
 func newLife(content []byte, small bool) *life {
 	disk := nbd.NewDisk(append([]byte(nil), content...))
-	disk.Latency(4 * time.Millisecond)
+	disk.Latency(10 * time.Millisecond)
 	return &life{disk: disk, acked: map[string][]span{}, start: 1, small: small}
 }
 
