@@ -71,7 +71,7 @@ func run(ctx context.Context, length time.Duration, seed uint64) error {
 	if s.cloud, err = harness.StartMosquitto(ctx, filepath.Join(dir, "cloud")); err != nil {
 		return err
 	}
-	defer s.cloud.Kill()
+	defer func() { s.cloud.Kill() }() // the one that runs then
 	if s.link, err = harness.NewLink(s.cloud.Addr()); err != nil {
 		return err
 	}
