@@ -151,8 +151,11 @@ func (s *session) forget(o *outgoing) {
 
 func (b *Broker) drop(reason string, s *session) {
 	b.count.dropped.add(reason)
-	if reason != "denied" && reason != "expired" && b.worthNotice("drop "+reason) {
-		b.notice("drop "+reason, "message dropped for a subscriber", "reason", reason, "client", s.clientID, "credential", s.subject.String())
+	if reason == "denied" || reason == "expired" {
+		return
+	}
+	if silent, ok := b.due("drop " + reason); ok {
+		b.warn(silent, "message dropped for a subscriber", "reason", reason, "client", s.clientID, "credential", s.subject.String())
 	}
 }
 

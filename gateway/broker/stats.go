@@ -103,38 +103,36 @@ type notices struct {
 	silent map[string]int
 }
 
-// worthNotice says whether a notice would be logged now; if not it is counted.
-// Where causes come by the thousand it spares what notice is given.
-func (b *Broker) worthNotice(cause string) bool {
+// due says whether a notice of cause is to be logged now, and how many were not
+// since the last. One that is not is counted. Where causes come by the thousand,
+// asking first spares what a notice is made of.
+func (b *Broker) due(cause string) (silent int, ok bool) {
 	now := b.mono()
 	n := &b.notices
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	last, ok := n.last[cause]
-	if ok && now-last < time.Minute {
-		n.silent[cause]++
-		return false
+	if n.last == nil {
+		n.last, n.silent = map[string]time.Duration{}, map[string]int{}
 	}
-	return true
+	if last, before := n.last[cause]; before && now-last < time.Minute {
+		n.silent[cause]++
+		return 0, false
+	}
+	n.last[cause] = now
+	silent = n.silent[cause]
+	n.silent[cause] = 0
+	return silent, true
 }
 
 // notice logs a warning, at most one per cause and minute.
 func (b *Broker) notice(cause, msg string, args ...any) {
-	now := b.mono()
-	n := &b.notices
-	n.mu.Lock()
-	if n.last == nil {
-		n.last, n.silent = map[string]time.Duration{}, map[string]int{}
+	if silent, ok := b.due(cause); ok {
+		b.warn(silent, msg, args...)
 	}
-	if last, ok := n.last[cause]; ok && now-last < time.Minute {
-		n.silent[cause]++
-		n.mu.Unlock()
-		return
-	}
-	n.last[cause] = now
-	silent := n.silent[cause]
-	n.silent[cause] = 0
-	n.mu.Unlock()
+}
+
+// warn logs what is due.
+func (b *Broker) warn(silent int, msg string, args ...any) {
 	if silent > 0 {
 		args = append(args, "since_last_line", silent)
 	}

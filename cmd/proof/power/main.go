@@ -79,7 +79,7 @@ func run(files string, rounds int, seed uint64, only string, verbose bool) error
 }
 
 // lifetime is how many cuts one disk goes through.
-const lifetime = 10
+const lifetime = 5
 
 func (h *host) cuts(rounds int) error {
 	var l *life
@@ -87,10 +87,7 @@ func (h *host) cuts(rounds int) error {
 		if i%lifetime == 0 {
 			// With one disk the log grows, with the next it drops its oldest
 			// all the time.
-			l = newLife(h.content, i/lifetime%2 == 1 || rounds <= lifetime && i >= lifetime/2)
-		}
-		if rounds <= lifetime && i == lifetime/2 {
-			l = newLife(h.content, true)
+			l = newLife(h.content, i/lifetime%2 == 1)
 		}
 		if err := h.round(l); err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
