@@ -85,6 +85,11 @@ func (h *host) cuts(rounds int) error {
 	var l *life
 	for i := range rounds {
 		if i%lifetime == 0 {
+			if l != nil {
+				if err := h.look(l); err != nil {
+					return err
+				}
+			}
 			// With one disk the log grows, with the next it drops its oldest
 			// all the time.
 			l = newLife(h.content, i/lifetime%2 == 1)
@@ -108,28 +113,41 @@ func (h *host) cuts(rounds int) error {
 	return nil
 }
 
+// open boots the machine on l, waits until the gateway is ready, and books what
+// is there of what was acknowledged before. The caller cuts the power, also after
+// an error if there is a boot.
+func (h *host) open(ctx context.Context, l *life) (b *boot, checked, lost int, err error) {
+	acked := clone(l.acked)
+	if b, err = h.start(l); err != nil {
+		return nil, 0, 0, err
+	}
+	if err = b.await(ctx, "ready gateway", func() bool { return b.ready }); err != nil {
+		return b, 0, 0, err
+	}
+	checked, lost = b.missing(acked)
+	if len(acked) > 0 && !strings.HasPrefix(b.verify, "0 ") || strings.Contains(b.verify, "export") {
+		h.total.damaged++
+		fmt.Println("  verify:", b.verify)
+	}
+	h.total.checked += checked
+	h.total.lost += lost
+	return b, checked, lost, nil
+}
+
 // round boots, checks, publishes, and cuts the power.
 func (h *host) round(l *life) error {
-	before := l.disk.Counts()
-	acked := clone(l.acked)
-	b, err := h.start(l)
+	before, fresh := l.disk.Counts(), len(l.acked) == 0
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	b, checked, lost, err := h.open(ctx, l)
+	if b != nil {
+		defer b.cut(h.rnd)
+	}
 	if err != nil {
 		return err
 	}
-	defer b.cut(h.rnd)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := b.await(ctx, "ready gateway", func() bool { return b.ready }); err != nil {
-		return err
-	}
-	checked, lost := b.missing(acked)
-	damaged := 0
-	if len(acked) > 0 && !strings.HasPrefix(b.verify, "0 ") || strings.Contains(b.verify, "export") {
-		damaged = 1
-		fmt.Println("  verify:", b.verify)
-	}
 	want := 1 + h.rnd.IntN(3000)
-	if l.small && len(acked) == 0 {
+	if l.small && fresh {
 		want += 12_000 // more than it has room for
 	}
 	if err := b.await(ctx, "acknowledgements", func() bool { return b.acks >= want }); err != nil {
@@ -141,9 +159,6 @@ func (h *host) round(l *life) error {
 	t := &h.total
 	t.rounds++
 	t.acked += b.acks
-	t.checked += checked
-	t.lost += lost
-	t.damaged += damaged
 	t.flushes += after.Flushes - before.Flushes
 	t.dropped += after.Dropped - before.Dropped
 	fmt.Printf("round %d: looked for %d, lost %d, announced as dropped %d; acknowledged %d, flushes %d, sectors dropped %d\n",
@@ -153,25 +168,13 @@ func (h *host) round(l *life) error {
 
 // look boots once more, to see what the last cut has left.
 func (h *host) look(l *life) error {
-	acked := clone(l.acked)
-	b, err := h.start(l)
-	if err != nil {
-		return err
-	}
-	defer b.cut(h.rnd)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := b.await(ctx, "ready gateway", func() bool { return b.ready }); err != nil {
-		return err
+	b, _, _, err := h.open(ctx, l)
+	if b != nil {
+		b.cut(h.rnd)
 	}
-	checked, lost := b.missing(acked)
-	if !strings.HasPrefix(b.verify, "0 ") {
-		h.total.damaged++
-		fmt.Println("  verify:", b.verify)
-	}
-	h.total.checked += checked
-	h.total.lost += lost
-	return nil
+	return err
 }
 
 // controls shows that the proof can fail.
