@@ -6,9 +6,12 @@ import (
 
 // flight is one batch between Submit and its answer. The log calls it from its
 // own goroutine, the sinks from theirs.
+// It is one piece of memory with what it carries: there is one for each publish.
 type flight struct {
 	hub   *Hub
 	batch *Batch
+	entry Entry
+	one   [1]Record // room for the records of most
 
 	mu       sync.Mutex
 	handed   bool // local subscribers have it
@@ -19,7 +22,7 @@ type flight struct {
 }
 
 // hand gives the batch to local subscribers, once.
-func (f *flight) hand(recs []Record) {
+func (f *flight) hand() {
 	f.mu.Lock()
 	first := !f.handed
 	f.handed = true
@@ -27,24 +30,27 @@ func (f *flight) hand(recs []Record) {
 	if !first {
 		return
 	}
-	f.hub.deliver(f.batch, recs, func(err error) {
-		f.mu.Lock()
-		f.settled, f.err = true, err
-		ready := f.durable
-		f.mu.Unlock()
-		if ready {
-			f.answer(err)
-		}
-	})
+	f.hub.deliver(f.batch, f.entry.Records, f.settle)
+}
+
+// settle is the sinks' word.
+func (f *flight) settle(err error) {
+	f.mu.Lock()
+	f.settled, f.err = true, err
+	ready := f.durable
+	f.mu.Unlock()
+	if ready {
+		f.answer(err)
+	}
 }
 
 // done is the log's word: on disk, or never.
-func (f *flight) done(recs []Record, err error) {
+func (f *flight) done(err error) {
 	if err != nil {
 		f.answer(err)
 		return
 	}
-	f.hand(recs)
+	f.hand()
 	f.mu.Lock()
 	f.durable = true
 	ready, err := f.settled, f.err
@@ -56,8 +62,8 @@ func (f *flight) done(recs []Record, err error) {
 
 // stalled is the log's word that the disk does not take it now. The field goes
 // on without the disk; the acknowledgement waits for it.
-func (f *flight) stalled(recs []Record) {
-	f.hand(recs)
+func (f *flight) stalled(error) {
+	f.hand()
 	if f.hub.cfg.AcknowledgeWithoutDisk {
 		f.answer(nil)
 	}

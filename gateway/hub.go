@@ -108,7 +108,8 @@ func (h *Hub) Submit(b *Batch) error {
 	if len(b.Readings) == 0 {
 		h.stats.messages.Add(1)
 	}
-	return h.record(b, h.records(b))
+	f := &flight{}
+	return h.launch(f, b, h.records(b, f.one[:0]))
 }
 
 // Accept is Submit for those who wait: it returns when b is on disk and handed
@@ -318,17 +319,17 @@ func (h *Hub) changeRecord(m *Message, origin string) []Record {
 		Origin: origin, Stamp: h.cfg.Clock.Now()}}, h.forwards(m, origin)...)
 }
 
-// records makes the log's records of b.
-func (h *Hub) records(b *Batch) []Record {
+// records makes the log's records of b, in room if that is enough.
+func (h *Hub) records(b *Batch, room []Record) []Record {
 	now := h.cfg.Clock.Now()
-	recs := make([]Record, 0, len(b.Readings)+1)
-	for _, r := range b.Readings {
-		rec := Record{Kind: r.Kind, Device: r.Device, Channel: r.Channel, Value: r.Value,
-			Time: r.Time, Stamp: now, Origin: b.Origin, At: r.Time, Clock: now.Quality}
-		if rec.At.IsZero() {
-			rec.At = now.Wall
+	recs := slices.Grow(room, len(b.Readings))
+	for i := range b.Readings {
+		r := &b.Readings[i]
+		recs = append(recs, Record{Kind: r.Kind, Device: r.Device, Channel: r.Channel, Value: r.Value,
+			Time: r.Time, Stamp: now, Origin: b.Origin, At: r.Time, Clock: now.Quality})
+		if r.Time.IsZero() {
+			recs[i].At = now.Wall
 		}
-		recs = append(recs, rec)
 	}
 	if b.Carrier != nil {
 		return append(recs, h.forwards(b.Carrier, b.Origin)...)
@@ -357,21 +358,22 @@ func (h *Hub) forwards(m *Message, origin string) []Record {
 
 // record takes b through the log and hands it on. Records that nobody waits
 // for are handed on at once.
-func (h *Hub) record(b *Batch, recs []Record) error {
+func (h *Hub) record(b *Batch, recs []Record) error { return h.launch(&flight{}, b, recs) }
+
+func (h *Hub) launch(f *flight, b *Batch, recs []Record) error {
 	if len(recs) == 0 { // nothing to keep: an ordinary MQTT message
 		h.deliver(b, nil, b.Done)
 		return nil
 	}
-	f := &flight{hub: h, batch: b}
-	if !b.Wait {
-		f.hand(recs)
-	}
-	e := &Entry{Records: recs, Wait: b.Wait, Done: func(err error) { f.done(recs, err) }}
+	f.hub, f.batch = h, b
+	f.entry = Entry{Records: recs, Wait: b.Wait, Done: f.done}
 	if b.Wait {
-		e.Stalled = func(error) { f.stalled(recs) }
+		f.entry.Stalled = f.stalled
+	} else {
+		f.hand()
 	}
-	if err := h.cfg.Log.Append(e); err != nil {
-		f.hand(recs)
+	if err := h.cfg.Log.Append(&f.entry); err != nil {
+		f.hand()
 		if !errors.Is(err, ErrNotKept) {
 			return fmt.Errorf("gateway: submit: %w", err)
 		}
@@ -419,21 +421,31 @@ func (h *Hub) deliver(b *Batch, recs []Record, settled func(error)) {
 		sinks[0].Deliver(b, recs, settled)
 		return
 	}
-	var mu sync.Mutex
-	left, first := len(sinks), error(nil)
+	all := &countdown{left: len(sinks), then: settled}
+	one := all.one
 	for _, s := range sinks {
-		s.Deliver(b, recs, func(err error) {
-			mu.Lock()
-			left--
-			if first == nil {
-				first = err
-			}
-			last, err := left == 0, first
-			mu.Unlock()
-			if last {
-				settled(err)
-			}
-		})
+		s.Deliver(b, recs, one)
+	}
+}
+
+// countdown calls then with the first error when all are done.
+type countdown struct {
+	mu    sync.Mutex
+	left  int
+	first error
+	then  func(error)
+}
+
+func (c *countdown) one(err error) {
+	c.mu.Lock()
+	c.left--
+	if c.first == nil {
+		c.first = err
+	}
+	last, err := c.left == 0, c.first
+	c.mu.Unlock()
+	if last {
+		c.then(err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (b *Broker) requests(topic string) bool {
 // request takes a message to the API. There is neither a limit to its topic
 // but the packet's size nor a rule about it here: what is wrong with it is to
 // stand in the API's request log. Nothing is retained, and nothing cleared.
-func (b *Broker) request(p publication, done func(error)) {
+func (b *Broker) request(p *publication, done func(error)) {
 	m := p.msg
 	m.Retain = false
 	b.api.Publish(peer(p.from, p.clientID, m.Client, p.addr, p.source), &m, done)

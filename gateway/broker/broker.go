@@ -277,7 +277,7 @@ func (b *Broker) Probe(ctx context.Context) error {
 	sub := &subscription{sess: s, filter: "$SYS/broker/probe"}
 	b.index.add(sub)
 	defer b.index.remove(sub)
-	b.route(&message{topic: sub.filter, reach: reachStatus})
+	b.route(&draft{of: &gateway.Message{Topic: sub.filter}, made: &message{topic: sub.filter, reach: reachStatus}})
 	select {
 	case <-s.probe:
 	case <-ctx.Done():

@@ -11,13 +11,17 @@ import (
 	"fieldgate/gateway/waziup"
 )
 
-// publication is a message from a client, or the will of one.
+// publication is a message from a client, or the will of one. What its way
+// takes is one piece of memory: there is one for each publish.
 type publication struct {
+	ticket   // of a client's
 	from     access.Subject
 	clientID string
 	addr     string // of the client
 	source   string
 	msg      gateway.Message
+	batch    gateway.Batch
+	one      [1]gateway.Reading // room for what most have
 }
 
 // publish handles a PUBLISH. An error ends the connection.
@@ -27,7 +31,8 @@ func (c *conn) publish(pk *packets.Packet) error {
 	if err != nil {
 		return err
 	}
-	t := &ticket{id: pk.PacketID, qos: pk.FixedHeader.Qos}
+	p := &publication{ticket: ticket{id: pk.PacketID, qos: pk.FixedHeader.Qos}}
+	t := &p.ticket
 	if t.qos == 2 {
 		if repeated, pending := c.sess.begin2(t); repeated {
 			if !pending {
@@ -42,11 +47,9 @@ func (c *conn) publish(pk *packets.Packet) error {
 			return err
 		}
 	}
-	p := publication{
-		from: c.sess.subject, clientID: c.sess.clientID, addr: c.remote, source: c.source,
-		msg: gateway.Message{Topic: topic, Payload: pk.Payload, QoS: t.qos,
-			Retain: pk.FixedHeader.Retain, Client: c.sess.key},
-	}
+	p.from, p.clientID, p.addr, p.source = c.sess.subject, c.sess.clientID, c.remote, c.source
+	p.msg = gateway.Message{Topic: topic, Payload: pk.Payload, QoS: t.qos,
+		Retain: pk.FixedHeader.Retain, Client: c.sess.key}
 	if c.cut {
 		p.msg.Payload = overlong(pk.Payload)
 	}
@@ -92,7 +95,7 @@ func (b *Broker) unheard(topic string) bool {
 // accept takes a message to the Hub with the rights its sender has now. Done
 // is called exactly once with the outcome, by this goroutine or another; it
 // must not block.
-func (b *Broker) accept(p publication, done func(error)) {
+func (b *Broker) accept(p *publication, done func(error)) {
 	b.under.add()
 	finish := func(err error) {
 		defer b.under.done()
@@ -113,7 +116,7 @@ func (b *Broker) accept(p publication, done func(error)) {
 }
 
 // submit is accept up to the Hub's answer. With an error done is not called.
-func (b *Broker) submit(p publication, done func(error)) error {
+func (b *Broker) submit(p *publication, done func(error)) error {
 	m := &p.msg
 	if b.requests(m.Topic) {
 		b.request(p, done)
@@ -122,13 +125,13 @@ func (b *Broker) submit(p publication, done func(error)) error {
 	if !b.withinLimits(m.Topic) {
 		return fmt.Errorf("%w: longer than %d bytes or deeper than %d levels", gateway.ErrBadTopic, b.limits.TopicBytes, b.limits.TopicLevels)
 	}
-	batch := &gateway.Batch{From: p.from, Source: p.source, Carrier: m, Wait: m.QoS > 0, Done: done}
+	p.batch = gateway.Batch{From: p.from, Source: p.source, Carrier: m, Wait: m.QoS > 0, Done: done}
 	t, ok, err := waziup.ParseTopic(m.Topic)
 	switch {
 	case err != nil:
 		return err
 	case ok:
-		return b.submitDialect(p, t, batch)
+		return b.submitDialect(p, t)
 	}
 	switch r, _ := b.reachOf(m.Topic); r {
 	case reachStatus, reachGateway, reachSystem:
@@ -140,12 +143,12 @@ func (b *Broker) submit(p publication, done func(error)) error {
 	if m.Retain && len(m.Payload) > 0 && !b.retained.hasRoom(m.Topic, len(m.Topic)+len(m.Payload)+messageOverhead) {
 		return fmt.Errorf("%w: the store of retained messages is full", gateway.ErrTooLarge)
 	}
-	return b.hub.Submit(batch)
+	return b.hub.Submit(&p.batch)
 }
 
 // submitDialect takes a message on a topic of the Waziup dialect to the Hub.
-func (b *Broker) submitDialect(p publication, t waziup.Topic, batch *gateway.Batch) error {
-	m := batch.Carrier
+func (b *Broker) submitDialect(p *publication, t waziup.Topic) error {
+	batch, m := &p.batch, &p.msg
 	kind, channel, values := t.Reading()
 	if m.Retain && len(m.Payload) == 0 { // nobody deletes a device by clearing its topic
 		return b.clear(p, t, batch)
@@ -157,31 +160,34 @@ func (b *Broker) submitDialect(p publication, t waziup.Topic, batch *gateway.Bat
 		}
 		return b.hub.Change(batch, req)
 	}
-	var samples []waziup.Sample
-	if t.Kind == waziup.SensorValues || t.Kind == waziup.ActuatorValues {
-		var err error
-		if samples, err = waziup.DecodeValues(m.Payload); err != nil {
-			return err
-		}
-	} else {
-		s, err := waziup.DecodeValue(m.Payload)
-		if err != nil {
-			return err
-		}
-		samples = []waziup.Sample{s}
-	}
-	batch.Readings = make([]gateway.Reading, 0, len(samples))
-	for _, s := range samples {
+	add := func(s waziup.Sample) {
 		batch.Readings = append(batch.Readings, gateway.Reading{
 			Kind: kind, Device: t.Device, Channel: channel, Value: s.Value, Time: s.Time})
 	}
+	if t.Kind == waziup.SensorValues || t.Kind == waziup.ActuatorValues {
+		samples, err := waziup.DecodeValues(m.Payload)
+		if err != nil {
+			return err
+		}
+		batch.Readings = make([]gateway.Reading, 0, len(samples))
+		for _, s := range samples {
+			add(s)
+		}
+		return b.hub.Submit(batch)
+	}
+	s, err := waziup.DecodeValue(m.Payload)
+	if err != nil {
+		return err
+	}
+	batch.Readings = p.one[:0]
+	add(s)
 	return b.hub.Submit(batch)
 }
 
 // clear removes a retained message by an empty one (MQTT 5.0 section
 // 3.3.1.3), which is no reading and asks for no deletion. Who may publish
 // readings may do it; elsewhere it takes the right to manage the device.
-func (b *Broker) clear(p publication, t waziup.Topic, batch *gateway.Batch) error {
+func (b *Broker) clear(p *publication, t waziup.Topic, batch *gateway.Batch) error {
 	need := access.Manage
 	if _, _, values := t.Reading(); values {
 		need = access.Publish

@@ -16,12 +16,12 @@ func (b *Broker) Deliver(batch *gateway.Batch, records []gateway.Record, settled
 	func() {
 		defer b.caught("deliver")
 		if batch.Carrier != nil {
-			held = b.route(b.newMessage(batch.Carrier, batch.From))
+			held = b.route(&draft{b: b, of: batch.Carrier, from: batch.From})
 			return
 		}
 		for i := range records {
 			if m, ok := waziupForm(&records[i]); ok {
-				h := b.route(b.newMessage(&m, batch.From))
+				h := b.route(&draft{b: b, of: &m, from: batch.From})
 				held.absent = held.absent || h.absent
 				held.persistent = held.persistent || h.persistent
 			}
@@ -65,9 +65,25 @@ func hasCommand(batch *gateway.Batch) bool {
 // one is kept until the broker stops.
 func (b *Broker) Publish(m gateway.Message) {
 	defer b.caught("publish")
-	own := b.newMessage(&m, access.System)
-	own.own = true
-	b.route(own)
+	d := draft{b: b, of: &m, from: access.System}
+	d.message().own = true
+	b.route(&d)
+}
+
+// draft is a message that is made when somebody gets it: most readings have no
+// local subscriber.
+type draft struct {
+	b    *Broker
+	of   *gateway.Message
+	from access.Subject
+	made *message
+}
+
+func (d *draft) message() *message {
+	if d.made == nil {
+		d.made = d.b.newMessage(d.of, d.from)
+	}
+	return d.made
 }
 
 // holding says for whom a message is held: persistent sessions at all, and
@@ -82,17 +98,17 @@ type hit struct {
 	ids    []int
 }
 
-// route hands m to all sessions with a subscription that matches, once each,
-// and once for each share.
-func (b *Broker) route(m *message) holding {
-	if m.retain && !b.retained.set(m) {
+// route hands a message to all sessions with a subscription that matches, once
+// each, and once for each share.
+func (b *Broker) route(d *draft) holding {
+	if d.of.Retain && !b.retained.set(d.message()) {
 		b.count.dropped.add("retained_full")
-		b.notice("retained", "no room to retain a message", "topic", b.masked(m.topic))
+		b.notice("retained", "no room to retain a message", "topic", b.masked(d.of.Topic))
 	}
 	var hits []hit
 	var at map[*session]int
-	b.index.match(m.topic, func(sub *subscription) {
-		if sub.noLocal && m.client != "" && m.client == sub.sess.key {
+	b.index.match(d.of.Topic, func(sub *subscription) {
+		if sub.noLocal && d.of.Client != "" && d.of.Client == sub.sess.key {
 			return
 		}
 		i, ok := at[sub.sess]
@@ -104,17 +120,17 @@ func (b *Broker) route(m *message) holding {
 			at[sub.sess] = i
 			hits = append(hits, hit{sess: sub.sess})
 		}
-		hits[i].add(sub, m)
+		hits[i].add(sub, d.message())
 	}, func(g *group) {
-		if sub := b.choose(g, m); sub != nil {
+		if sub := b.choose(g, d.message()); sub != nil {
 			h := hit{sess: sub.sess}
-			h.add(sub, m)
+			h.add(sub, d.message())
 			hits = append(hits, h)
 		}
 	})
 	var held holding
 	for i := range hits {
-		h := &hits[i]
+		h, m := &hits[i], d.made
 		if !b.mayRead(h.sess, m) {
 			b.count.dropped.add("denied")
 			continue

@@ -28,6 +28,6 @@ func (b *Broker) publishSys() {
 		"bytes/sent":                s.BytesOut,
 	} {
 		m := gateway.Message{Topic: "$SYS/broker/" + topic, Payload: strconv.AppendUint(nil, n, 10)}
-		b.route(b.newMessage(&m, access.System))
+		b.route(&draft{b: b, of: &m, from: access.System})
 	}
 }

@@ -24,7 +24,7 @@ func (b *Broker) fire(s *session, w *will) {
 	m := w.msg
 	m.Client = s.key
 	m.Props, m.Expires = b.travelling(&w.props), expiry(&w.props)
-	p := publication{from: s.subject, clientID: s.clientID, addr: w.addr, source: "will of mqtt " + shown(s.clientID), msg: m}
+	p := &publication{from: s.subject, clientID: s.clientID, addr: w.addr, source: "will of mqtt " + shown(s.clientID), msg: m}
 	b.accept(p, func(err error) {
 		if err == nil {
 			b.count.wills.Add(1)

@@ -47,6 +47,7 @@ type writer struct {
 	replaced  bool      // the file was, by one that repairs it
 	hold      hold
 	pause     pause
+	arenas    arenas
 	retryAt   time.Time
 	deliver   chan<- delivery // nil: before and after Run
 }
@@ -155,6 +156,7 @@ func (l *Log) commit(j job) error {
 	l.mu.Unlock()
 	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load()}
 	written, err := l.file.update(b.run)
+	l.w.arenas.back(b.taken) // bbolt has copied what it keeps, or dropped it
 	if err != nil {
 		// After a write that the disk had no room for, bbolt goes on with what
 		// it had. After anything else only the file itself knows what it holds.
@@ -212,7 +214,9 @@ type build struct {
 	table      *bootTable
 	bucket     *bbolt.Bucket // of the active segment
 	arena      []byte
+	taken      [][]byte // arenas to give back
 	body       []byte
+	record     stored // the one being added
 	losses     []gateway.Record
 	evicted    uint64
 	lowestBoot uint64
@@ -280,20 +284,12 @@ func (b *build) buckets() error {
 	return nil
 }
 
-// alloc gives n bytes that live as long as the transaction.
-func (b *build) alloc(n int) []byte {
-	if cap(b.arena)-len(b.arena) < n {
-		b.arena = make([]byte, 0, max(n, 32<<10))
-	}
-	b.arena = b.arena[:len(b.arena)+n]
-	return b.arena[len(b.arena)-n:][:0:n]
-}
-
 // add puts one record into the active segment.
 func (b *build) add(seq uint64, r *gateway.Record) error {
 	number := b.clocks.number(r.Stamp)
 	b.clocks.note(r.Stamp)
-	s := stored{Record: *r, epoch: b.x.epoch, boot: number}
+	s := &b.record
+	*s = stored{Record: *r, epoch: b.x.epoch, boot: number}
 	s.Seq = seq
 	known := b.clocks.table.Load().byNumber[number]
 	s.At, s.Clock = bestTime(&s.Record, known)
@@ -309,7 +305,7 @@ func (b *build) add(seq uint64, r *gateway.Record) error {
 	if s.hasBoot = again || !b.w.boots[number]; s.hasBoot && !again {
 		b.w.boots[number] = true
 	}
-	if b.body, err = appendRecord(b.body[:0], &s); err != nil {
+	if b.body, err = appendRecord(b.body[:0], s); err != nil {
 		return err
 	}
 	if len(b.body) > MaxRecord {

@@ -187,7 +187,11 @@ func (c *tailColumn) sorted() (*tailColumn, error) {
 		group uint8
 		boot  uint64
 	}
-	groups := map[key][]entry{}
+	groups, counts := map[key][]entry{}, map[key]int{}
+	for i := range c.blocks {
+		b := &c.blocks[i]
+		counts[key{b.group, b.boot}] += b.count
+	}
 	for i := range c.blocks {
 		b := &c.blocks[i]
 		if b.group == groupErased {
@@ -195,6 +199,9 @@ func (c *tailColumn) sorted() (*tailColumn, error) {
 			continue
 		}
 		k := key{b.group, b.boot}
+		if groups[k] == nil {
+			groups[k] = make([]entry, 0, counts[k])
+		}
 		var err error
 		if groups[k], err = decodeEntries(groups[k], b.body, b.count); err != nil {
 			return nil, err
