@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -45,6 +46,8 @@ func (c runCmd) Run(env environment) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(env.ctx)
+	var collected sync.WaitGroup
+	collected.Go(func() { tradeMemory(ctx) })
 	reloaded := make(chan struct{})
 	go func() {
 		defer close(reloaded)
@@ -65,6 +68,7 @@ func (c runCmd) Run(env environment) error {
 	signal.Stop(hup)
 	cancel()
 	<-reloaded
+	collected.Wait()
 	return err
 }
 
