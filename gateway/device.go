@@ -89,6 +89,8 @@ func CheckID(id string) error {
 		return fmt.Errorf("%w: empty", ErrBadID)
 	case len(id) > MaxID:
 		return fmt.Errorf("%w: longer than %d bytes", ErrBadID, MaxID)
+	case plainID(id):
+		return nil
 	case !utf8.ValidString(id):
 		return fmt.Errorf("%w: not UTF-8", ErrBadID)
 	case strings.ContainsAny(id, "/+#"):
@@ -97,4 +99,14 @@ func CheckID(id string) error {
 		return fmt.Errorf("%w: control character", ErrBadID)
 	}
 	return nil
+}
+
+// plainID says that all of id is ASCII that may be in an id.
+func plainID(id string) bool {
+	for i := 0; i < len(id); i++ {
+		if c := id[i]; c < ' ' || c > '~' || c == '/' || c == '+' || c == '#' {
+			return false
+		}
+	}
+	return true
 }

@@ -99,3 +99,29 @@ func TestCheckID(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainNumber: what needs no parser is JSON, in all short texts of the
+// bytes that numbers are made of.
+func TestPlainNumber(t *testing.T) {
+	var plain int
+	var try func(raw []byte)
+	try = func(raw []byte) {
+		if plainNumber(raw) {
+			plain++
+			if !json.Valid(raw) {
+				t.Errorf("%q", raw)
+			}
+		} else if json.Valid(raw) && !bytes.ContainsAny(raw, "e ") {
+			t.Errorf("%q is a plain number", raw)
+		}
+		if len(raw) < 6 {
+			for _, c := range []byte("0 1.-e") {
+				try(append(raw[:len(raw):len(raw)], c))
+			}
+		}
+	}
+	try(nil)
+	if plain < 100 {
+		t.Errorf("%d of all texts are plain numbers", plain)
+	}
+}
