@@ -61,9 +61,12 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 		results <- err
 	}()
 	go func() {
-		for c.hold() {
+		for {
+			if r := c.publish(&message{topic: "t", qos: 1, payload: make([]byte, blockBytes)}); r.err != nil {
+				results <- r.err
+				return
+			}
 		}
-		results <- errDiscarded
 	}()
 	go func() {
 		_, err := c.Read(make([]byte, 1))
