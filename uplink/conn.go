@@ -147,6 +147,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if c.broken != nil {
 			return 0, c.abort(c.broken)
 		}
+		c.gather()
 		n, err := c.raw.Read(c.in)
 		var bad error
 		c.buf, bad = c.frames.pass(c.buf[:0], c.in[:n])

@@ -2,7 +2,12 @@ package uplink
 
 import (
 	"encoding/binary"
+	"syscall"
+	"time"
 )
+
+// gatherTime is how long answers gather.
+const gatherTime = 50 * time.Microsecond
 
 // The client library connects, subscribes, keeps the connection alive and
 // receives. What goes up is written here, into the same stream: two goroutines,
@@ -195,4 +200,17 @@ func (c *conn) answered(kind byte, id uint16) bool {
 		c.tell()
 	}
 	return true
+}
+
+// gather lets answers come together while nobody waits for the next one: read
+// one by one they cost the system more than the publishes. The pause is the
+// system's, because Go's own are a millisecond at least.
+func (c *conn) gather() {
+	c.mu.Lock()
+	soon := c.due < 4 || len(c.open) < c.due
+	c.mu.Unlock()
+	if !soon {
+		pause := syscall.NsecToTimespec(gatherTime.Nanoseconds())
+		_ = syscall.Nanosleep(&pause, nil)
+	}
 }
