@@ -124,10 +124,12 @@ func (b *build) expired() int {
 	if b.opt.MaxAge <= 0 {
 		return 0
 	}
-	return expired(b.x.segments, b.opt.Clock.Now(), b.opt.MaxAge)
+	return expired(b.x.segments, b.cursors, b.opt.Clock.Now(), b.opt.MaxAge)
 }
 
-func expired(segs []segment, now gateway.Stamp, age time.Duration) int {
+// A clock that nothing vouches for may be years ahead: by its word only what
+// every uplink has goes.
+func expired(segs []segment, cursors map[string]gateway.Cursor, now gateway.Stamp, age time.Duration) int {
 	if now.Quality == gateway.ClockUnset {
 		return 0
 	}
@@ -138,6 +140,9 @@ func expired(segs []segment, now gateway.Stamp, age time.Duration) int {
 		} else if to != 0 {
 			break
 		}
+	}
+	if now.Quality != gateway.ClockSynced {
+		n = min(n, acknowledged(segs, cursors))
 	}
 	return n
 }

@@ -218,6 +218,35 @@ func TestMaxAgeTrustsNoUnsetClock(t *testing.T) {
 	}
 }
 
+// TestMaxAgeAndAClockOfItsOwn: a board's clock that nobody vouches for and that
+// leaps a year ahead costs nothing that the cloud does not have.
+func TestMaxAgeAndAClockOfItsOwn(t *testing.T) {
+	r := newRig(t, Options{MaxSize: 1 << 20, MaxAge: 8 * time.Hour, Uplinks: []string{"cloud"}})
+	r.clock.Set(r.clock.Now().Wall, gateway.ClockUnsynced)
+	for h := range 4 {
+		r.fill(h*100, 100)
+		r.clock.Advance(2 * time.Hour) // each closes a segment
+	}
+	had := r.all()
+	half := had[len(had)/2].Seq
+	r.SetCursor("cloud", gateway.Cursor{Next: half})
+	r.clock.Set(r.clock.Now().Wall.AddDate(1, 0, 0), gateway.ClockUnsynced)
+	r.fill(400, 100)
+	left := r.all()
+	if n := len(gapsOf(left)); n > 0 {
+		t.Errorf("%d gaps", n)
+	}
+	if first := left[0].Seq; first == 1 || first > half {
+		t.Errorf("the oldest record is %d: the cloud has what is before %d", first, half)
+	}
+	r.clock.Set(r.clock.Now().Wall, gateway.ClockSynced) // it was right
+	r.clock.Advance(2 * time.Hour)
+	r.fill(500, 100)
+	if gaps := gapsOf(r.all()); len(gaps) == 0 {
+		t.Error("nothing went by the word of a clock that is right")
+	}
+}
+
 func TestCursorSurvives(t *testing.T) {
 	r := newRig(t, Options{Uplinks: []string{"a", "b"}})
 	if c := r.Cursor("a"); c.Next != 1 {

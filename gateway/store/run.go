@@ -201,7 +201,7 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 		at(l.w.hold.until)
 	}
 	if l.opt.MaxAge > 0 && at(l.w.agedAt.Add(idleFor)) {
-		n := expired(x.segments, l.opt.Clock.Now(), l.opt.MaxAge)
+		n := expired(x.segments, l.cursors, l.opt.Clock.Now(), l.opt.MaxAge)
 		if l.w.hold.ready(x.segments, l.cursors, n, 0) > 0 {
 			return true, 0
 		}
