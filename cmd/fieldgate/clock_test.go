@@ -38,6 +38,11 @@ func startInProcess(t *testing.T, data string, clock gateway.Clock, cloud *fakec
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runInProcess(t, g, cloud)
+}
+
+func runInProcess(t *testing.T, g *gatewayd, cloud *fakecloud.Cloud) *inProcess {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &inProcess{t: t, g: g, cloud: cloud, cancel: cancel, ended: make(chan error, 1)}
 	ready := make(chan struct{})
