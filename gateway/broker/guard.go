@@ -195,6 +195,9 @@ func (c *conn) goodbye(code byte, reason string) {
 	if !c.established.Load() || c.version != 5 { // in this order: version is settled then
 		return
 	}
+	if c.asked.noProblemInfo {
+		reason = ""
+	}
 	_, _ = c.Write(shortPacket(packets.Disconnect<<4, code, reason))
 }
 

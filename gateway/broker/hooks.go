@@ -175,12 +175,15 @@ func varintLen(n int) int {
 	return 2
 }
 
-// fitting is a reason if the client takes a packet with it (MQTT 5.0 section
-// 3.9.2.1.2), else "". Mochi counts without the header and would not send a
+// fitting is a reason if the client wants one (MQTT 5.0 section 3.1.2.11.7) and
+// takes a packet with it (section 3.9.2.1.2), else "". Mochi counts without the header and would not send a
 // packet at all that is a few bytes too long. Codes is the number of reason
 // codes besides the first.
 func (c *conn) fitting(reason string, codes int) string {
 	const most = 5 + 2 + 1 + 4 + 3 // header, identifier, code, length of properties, property
+	if c.asked.noProblemInfo {
+		return ""
+	}
 	if c.asked.maxPacket > 0 && uint64(most+codes+len(reason)) > uint64(c.asked.maxPacket) {
 		return ""
 	}
