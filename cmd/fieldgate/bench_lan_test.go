@@ -30,6 +30,7 @@ func lanContenders(b *testing.B, run func(b *testing.B, addr string)) {
 		run(b, c.addr)
 		stopCleanly(b, c.p)
 	})
+	others(b, func(b *testing.B, c *contender) { run(b, c.addr) })
 }
 
 // pipes are publishers of 64-byte messages on plain topics that have at most
@@ -146,6 +147,20 @@ func BenchmarkLAN(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkLANFanOut is deliveries a second of one publisher on plain topics to
+// 100 subscribers at QoS 0.
+func BenchmarkLANFanOut(b *testing.B) {
+	lanContenders(b, func(b *testing.B, addr string) {
+		const n, readers = 5000, 100
+		var took time.Duration
+		for b.Loop() {
+			took += lan(b, addr, 1, readers, n, 0)
+		}
+		b.ReportMetric(float64(n*readers*b.N)/took.Seconds(), "deliveries/s")
+		b.ReportMetric(0, "ns/op")
+	})
 }
 
 // BenchmarkStoppedSubscriber is deliveries a second to 50 subscribers that

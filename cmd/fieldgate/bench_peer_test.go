@@ -51,6 +51,28 @@ func contenders(b *testing.B, run func(b *testing.B, c *contender)) {
 	b.Run("mosquitto", func(b *testing.B) {
 		run(b, startPeer(b, b.TempDir(), freePort(b)))
 	})
+	others(b, run)
+}
+
+// others runs a benchmark against the brokers that FIELDGATE_PEERS names, as
+// cmd/proof/speed does: "name=program and arguments; ...". The program gets an
+// address to listen on and a folder as further arguments, and ends well at
+// SIGTERM.
+func others(b *testing.B, run func(b *testing.B, c *contender)) {
+	for peer := range strings.SplitSeq(os.Getenv("FIELDGATE_PEERS"), ";") {
+		name, program, ok := strings.Cut(strings.TrimSpace(peer), "=")
+		if !ok {
+			continue
+		}
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			addr := "127.0.0.1:" + freePort(b)
+			args := append(strings.Fields(program), addr, dir)
+			p := spawn(b, exec.Command(args[0], args[1:]...))
+			b.Cleanup(func() { stopCleanly(b, p) })
+			run(b, answering(b, &contender{name: name, addr: addr, dir: dir, p: p}))
+		})
+	}
 }
 
 func gatewayContender(b *testing.B, dir string, g *gatewayProcess) *contender {
@@ -74,7 +96,12 @@ func startPeer(b *testing.B, dir, port string, extra ...string) *contender {
 	}
 	p := spawn(b, exec.Command(need(b, "mosquitto"), "-c", conf))
 	b.Cleanup(func() { stopCleanly(b, p) })
-	c := &contender{name: "mosquitto", addr: "127.0.0.1:" + port, dir: dir, p: p}
+	return answering(b, &contender{name: "mosquitto", addr: "127.0.0.1:" + port, dir: dir, p: p})
+}
+
+// answering waits until c accepts connections.
+func answering(b *testing.B, c *contender) *contender {
+	b.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := net.Dial("tcp", c.addr)
 		if err == nil {

@@ -97,14 +97,15 @@ func latencies(b *testing.B, rate string, one func()) {
 // them, in memory, for a subscriber that is away.
 func BenchmarkPubackShared(b *testing.B) {
 	contenders(b, shared)
-	b.Run("mosquitto_queued", func(b *testing.B) {
-		c := startPeer(b, b.TempDir(), freePort(b))
+	queued := func(b *testing.B, c *contender) {
 		away := connectBare(b, c.addr, "away", false)
 		away.subscribe("devices/#", 1)
 		away.write([]byte{0xe0, 0}) // DISCONNECT
 		away.conn.Close()
 		shared(b, c)
-	})
+	}
+	b.Run("mosquitto_queued", func(b *testing.B) { queued(b, startPeer(b, b.TempDir(), freePort(b))) })
+	b.Run("queued", func(b *testing.B) { others(b, queued) })
 }
 
 func shared(b *testing.B, c *contender) {
@@ -235,6 +236,7 @@ func BenchmarkIdle(b *testing.B) {
 	b.Run("mosquitto", func(b *testing.B) {
 		idle(b, startPeer(b, b.TempDir(), freePort(b)))
 	})
+	others(b, idle)
 	b.Run("armv6_binary", func(b *testing.B) {
 		path := filepath.Join(b.TempDir(), "fieldgate")
 		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
