@@ -61,12 +61,9 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 		results <- err
 	}()
 	go func() {
-		for {
-			if r := c.publish(&message{topic: "t", qos: 1, payload: make([]byte, blockBytes)}); r.err != nil {
-				results <- r.err
-				return
-			}
+		for c.hold() {
 		}
+		results <- errDiscarded
 	}()
 	go func() {
 		_, err := c.Read(make([]byte, 1))
