@@ -170,8 +170,10 @@ type publisher struct {
 
 // run publishes to addr until stop is closed or the connection breaks.
 func (p *publisher) run(addr string, stop <-chan struct{}) {
+	lost := make(chan struct{})
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("pub-" + p.device + "-" + p.sensor).
-		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).SetWriteTimeout(5 * time.Second))
+		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).SetWriteTimeout(5 * time.Second).
+		SetConnectionLostHandler(func(mqtt.Client, error) { close(lost) }))
 	tok := c.Connect()
 	tok.Wait()
 	if tok.Error() != nil {
@@ -188,7 +190,15 @@ func (p *publisher) run(addr string, stop <-chan struct{}) {
 	go func() {
 		defer wg.Done()
 		for f := range window {
-			f.tok.Wait()
+			select {
+			case <-f.tok.Done():
+			case <-lost: // the library now and then forgets a publish that came just then
+				select {
+				case <-f.tok.Done():
+				case <-time.After(time.Second):
+					continue
+				}
+			}
 			if f.tok.Error() == nil {
 				p.l.mu.Lock()
 				p.l.acked[f.key] = true

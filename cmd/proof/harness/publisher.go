@@ -23,9 +23,11 @@ type Publisher struct {
 // Run publishes to addr, host:port, until ctx ends or the connection breaks.
 // What was sent by then and is answered, is booked when it returns.
 func (p *Publisher) Run(ctx context.Context, addr string) {
+	lost := make(chan struct{})
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("pub-" + p.Device + "-" + p.Sensor).
 		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).
-		SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second))
+		SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).
+		SetConnectionLostHandler(func(mqtt.Client, error) { close(lost) }))
 	if done(ctx, c.Connect()) != nil {
 		return
 	}
@@ -39,8 +41,18 @@ func (p *Publisher) Run(ctx context.Context, addr string) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for f := range window {
-			// A clean session: all tokens end with the connection.
-			if f.tok.Wait(); f.tok.Error() == nil {
+			// A clean session: tokens end with the connection. The library now and
+			// then forgets that of a publish which came just then.
+			select {
+			case <-f.tok.Done():
+			case <-lost:
+				select {
+				case <-f.tok.Done():
+				case <-time.After(time.Second):
+					continue
+				}
+			}
+			if f.tok.Error() == nil {
 				p.Ledger.acknowledge(name, f.value)
 			}
 		}
