@@ -362,9 +362,9 @@ func TestHostileClients(t *testing.T) {
 			m.disperse()
 		}
 	}()
-	m.await(t, 10)
+	m.await(t, 3)
 	took := work(t, all, 8*time.Second)
-	m.await(t, 20)
+	m.await(t, 6)
 	for _, p := range all {
 		if p.n < 50 {
 			t.Errorf("%s: only %d messages", p.topic, p.n)

@@ -5,8 +5,10 @@
 //
 // Publishers at QoS 1 and 2 send all the time. The link to the cloud, a real
 // Mosquitto, is cut, half-open, reset, slow, late or one byte at a time; the
-// gateway is killed, stopped and reloaded; hostile clients send garbage, say
-// nothing, never read or come and go in storms; histories and the log are read.
+// gateway is killed, stopped and reloaded; its disk, in memory, is full for
+// seconds, and its registry and sessions are damaged while it is stopped; hostile
+// clients send garbage, say nothing, never read or come and go in storms; histories
+// and the log are read.
 // It fails if a record that was acknowledged does not arrive, arrives out of
 // order or under two ids, if a gap is announced, or if memory, descriptors or
 // files have grown beyond reason.
@@ -49,6 +51,8 @@ type soak struct {
 	pubs   []*harness.Publisher
 	events map[string]int
 	peak   usage
+	disk   *disk
+	full   int // seconds for which the disk is full still
 }
 
 func run(ctx context.Context, length time.Duration, seed uint64) error {
@@ -63,11 +67,13 @@ func run(ctx context.Context, length time.Duration, seed uint64) error {
 			return err
 		}
 	}
+	disk := newDisk(filepath.Join(dir, "gateway"))
+	defer disk.close()
 	bin, err := harness.Build(dir)
 	if err != nil {
 		return err
 	}
-	s := &soak{events: map[string]int{}, ledger: harness.NewLedger()}
+	s := &soak{disk: disk, events: map[string]int{}, ledger: harness.NewLedger()}
 	if s.cloud, err = harness.StartMosquitto(ctx, filepath.Join(dir, "cloud")); err != nil {
 		return err
 	}
@@ -84,6 +90,7 @@ func run(ctx context.Context, length time.Duration, seed uint64) error {
 	s.cfg = harness.Config{
 		Binary: bin, Data: filepath.Join(dir, "gateway"), Devices: []string{"A", "B"}, Sensors: []string{"S0", "S1"},
 		Cloud: "mqtt://" + s.link.Addr(), Uplink: "ack_timeout: 3s, keepalive: 5s",
+		Extra: fmt.Sprintf("store: {max_size: %d}\n", diskBytes/2),
 	}
 	for i, device := range []string{"A", "A", "B", "B"} {
 		s.pubs = append(s.pubs, &harness.Publisher{Ledger: s.ledger, Device: device, Sensor: fmt.Sprint("S", i%2), QoS: byte(1 + i%2), Pace: 2 * time.Millisecond})
@@ -136,6 +143,11 @@ func (s *soak) period(ctx context.Context, rnd *rand.Rand, end time.Time) error 
 			return err
 		}
 		s.peak.max(u)
+		if s.full--; s.full == 0 {
+			if err := s.disk.free(); err != nil {
+				return err
+			}
+		}
 		if seconds%10 == 0 {
 			c := s.ledger.Counts()
 			fmt.Printf("sent %d, acknowledged %d, arrived %d, to come %d, duplicates %d; %s; %v\n",
@@ -144,7 +156,7 @@ func (s *soak) period(ctx context.Context, rnd *rand.Rand, end time.Time) error 
 		if p := s.ledger.Problems(); len(p) > 0 {
 			return errors.New(strings.Join(p, "; "))
 		}
-		event := [...]string{"", "", "", "kill", "stop", "reload", "read", "read", "", "cloud"}[rnd.IntN(10)]
+		event := [...]string{"", "", "", "kill", "stop", "reload", "read", "read", "", "cloud", "full", "damage"}[rnd.IntN(12)]
 		if time.Now().After(end) {
 			event = "kill"
 		}
@@ -155,9 +167,23 @@ func (s *soak) period(ctx context.Context, rnd *rand.Rand, end time.Time) error 
 		switch event {
 		case "kill":
 			return nil
-		case "stop":
+		case "full":
+			if s.full <= 0 {
+				s.full = 1 + rnd.IntN(4)
+				if err := s.disk.fill(); err != nil {
+					return err
+				}
+			}
+		case "stop", "damage":
+			s.full = 0 // with a full disk it could not say that all is well
+			if err := s.disk.free(); err != nil {
+				return err
+			}
 			if code, err := g.Stop(); err != nil || code != 0 {
 				return fmt.Errorf("exit status %d, %v:\n%s", code, err, g.Out.Text())
+			}
+			if event == "damage" {
+				return s.disk.damage(filepath.Join(s.cfg.Data, "data"), rnd)
 			}
 			return nil
 		case "reload":
@@ -181,6 +207,9 @@ func (s *soak) period(ctx context.Context, rnd *rand.Rand, end time.Time) error 
 
 // finish lets everything arrive, and says how it went.
 func (s *soak) finish(ctx context.Context, faults map[string]int) error {
+	if err := s.disk.free(); err != nil {
+		return err
+	}
 	g, err := harness.StartGateway(ctx, s.cfg)
 	if err != nil {
 		return err
