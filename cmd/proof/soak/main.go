@@ -120,9 +120,10 @@ func (s *soak) period(ctx context.Context, rnd *rand.Rand, end time.Time) error 
 	if err != nil {
 		return err
 	}
-	defer g.Kill()
 	stop := harness.Load(ctx, g.MQTT, s.pubs)
-	defer stop()
+	// In this order: on a full disk publishers wait for acknowledgements for as
+	// long as the gateway lives.
+	defer func() { g.Kill(); stop() }()
 	hostile, quiet := context.WithCancel(ctx)
 	defer quiet()
 	gone := annoy(hostile, g.MQTT, rnd.Uint64())
