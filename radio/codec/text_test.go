@@ -116,6 +116,12 @@ func FuzzText(f *testing.F) {
 			if err != nil || string(v.Value) == "true" || string(v.Value) == "false" {
 				continue
 			}
+			var text string
+			if json.Unmarshal(v.Value, &text) == nil {
+				if _, ok := textDecimal(text); ok {
+					continue // the text "0" is the number 0 on the way back
+				}
+			}
 			again, err := decode(t, "text", e.Bytes)
 			if err != nil || len(again.Values) != 1 || again.Values[0].Name != v.Name || string(again.Values[0].Value) != string(v.Value) {
 				t.Errorf("%s=%s: %q: %s, %v", v.Name, v.Value, e.Bytes, shown(again), err)

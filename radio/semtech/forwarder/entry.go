@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"fieldgate/gateway"
@@ -54,7 +55,11 @@ func parseEntry(b []byte) (*entry, error) {
 	e.at.Quality = gateway.ClockQuality(b[1])
 	copy(e.at.Boot[:], b[2:])
 	e.at.Wall = time.UnixMicro(int64(binary.BigEndian.Uint64(b[18:]))).UTC()
-	e.at.Mono = time.Duration(binary.BigEndian.Uint64(b[26:])) * time.Microsecond
+	mono := int64(binary.BigEndian.Uint64(b[26:]))
+	if limit := math.MaxInt64 / int64(time.Microsecond); mono > limit || mono < -limit {
+		return nil, errEntry
+	}
+	e.at.Mono = time.Duration(mono) * time.Microsecond
 	name, rest := int(b[34]), b[entryHead:]
 	if len(rest) < name {
 		return nil, errEntry
