@@ -219,9 +219,13 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 			return fmt.Errorf("%w: %s may not manage device %q", ErrDenied, b.From, req.Device)
 		}
 	}
-	d, changed, err := reg.Apply(req, b.From.User)
-	if err != nil {
-		return err
+	var d *Device
+	var changed bool
+	if !b.Recorded { // else it was made before a crash
+		var err error
+		if d, changed, err = reg.Apply(req, b.From.User); err != nil {
+			return err
+		}
 	}
 	if !changed {
 		if b.Done != nil {
@@ -361,12 +365,12 @@ func (h *Hub) forwards(m *Message, origin string) []Record {
 func (h *Hub) record(b *Batch, recs []Record) error { return h.launch(&flight{}, b, recs) }
 
 func (h *Hub) launch(f *flight, b *Batch, recs []Record) error {
-	if len(recs) == 0 { // nothing to keep: an ordinary MQTT message
-		h.deliver(b, nil, b.Done)
+	if len(recs) == 0 || b.Recorded { // nothing to keep: an ordinary MQTT message, or one that a crash interrupted
+		h.deliver(b, recs, b.Done)
 		return nil
 	}
 	f.hub, f.batch = h, b
-	f.entry = Entry{Records: recs, Wait: b.Wait, Done: f.done}
+	f.entry = Entry{Records: recs, Wait: b.Wait, Done: f.done, Mark: b.Mark}
 	if b.Wait {
 		f.entry.Stalled = f.stalled
 	} else {
@@ -404,7 +408,9 @@ func (h *Hub) deliver(b *Batch, recs []Record, settled func(error)) {
 			owned = true
 			continue // its present value is what it reaches, not what was asked for
 		}
-		h.current.note(&recs[i])
+		if !b.Recorded { // else it is known from the log, with its time
+			h.current.note(&recs[i])
+		}
 	}
 	if owned && b.Carrier == nil { // in the dialects' form a command looks like the state that follows it
 		recs = slices.DeleteFunc(slices.Clone(recs), func(r Record) bool { return h.owned(&r) })

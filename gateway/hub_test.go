@@ -296,6 +296,48 @@ func TestDiskFailingForLong(t *testing.T) {
 	}
 }
 
+// What the log has from before a crash is handed on, and neither recorded nor
+// made again.
+func TestRecordedIsOnlyHandedOn(t *testing.T) {
+	f := newFixture(t, declared())
+	mark := Mark{Session: 7, Count: 1, Packet: 3}
+	for _, recorded := range []bool{false, true} {
+		acked := 0
+		b := reading("Open", "TC1", "3")
+		b.Mark, b.Recorded = mark, recorded
+		b.Done = func(error) { acked++ }
+		if err := f.hub.Submit(b); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range f.log.queue {
+			if e.Mark != mark {
+				t.Errorf("the entry has the mark %v", e.Mark)
+			}
+		}
+		before, _ := f.hub.Current("Open", "TC1", KindSensor)
+		f.log.commit()
+		after, _ := f.hub.Current("Open", "TC1", KindSensor)
+		if recorded && before.Seq != after.Seq {
+			t.Error("the present value is another one")
+		}
+		if acked != 1 {
+			t.Errorf("recorded %v: acknowledged %d times", recorded, acked)
+		}
+	}
+	if len(f.log.records) != 1 || f.sink.delivered() != 2 {
+		t.Errorf("%d records, handed on %d times", len(f.log.records), f.sink.delivered())
+	}
+	req := ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "Made", Name: "Made"}}
+	done := 0
+	b := &Batch{From: access.System, Source: "test", Wait: true, Recorded: true, Carrier: &Message{Topic: "devices"}, Done: func(error) { done++ }}
+	if err := f.hub.Change(b, req); err != nil {
+		t.Fatal(err)
+	}
+	if _, made := f.hub.cfg.Registry.Device("Made"); made || done != 1 {
+		t.Errorf("made again: %v, answered %d times", made, done)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	f := newFixture(t, declared())
 	deep := strings.Repeat("[", 1000) + strings.Repeat("]", 1000)

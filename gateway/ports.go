@@ -31,6 +31,17 @@ type Entry struct {
 	// with nil after the records are on disk, with ErrClosed if the log was
 	// closed before that.
 	Done func(err error)
+	// Mark is kept with the records if its session is not 0.
+	Mark Mark
+}
+
+// Mark says which publish at QoS 2 an entry of the log is of. After a crash
+// between the commit of the log and that of the session it is how the publish
+// is known when its client sends it again.
+type Mark struct {
+	Session uint64 // random, for the life of the session; 0: no mark
+	Count   uint64 // of the session's publishes at QoS 2, ascending
+	Packet  uint16 // packet identifier
 }
 
 // Table is a small durable set of keyed values (gateway/store has it).
@@ -79,6 +90,10 @@ type Batch struct {
 	// batch is on disk and handed on, else with the reason why it is not and
 	// will not be. It must not block. May be nil.
 	Done func(err error)
+	// Mark goes into the log with the readings.
+	Mark Mark
+	// Recorded says that the log has the batch already: it is only handed on.
+	Recorded bool
 }
 
 // Sink is a way out to local subscribers (gateway/broker is one).

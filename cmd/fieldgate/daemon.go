@@ -194,7 +194,7 @@ func (g *gatewayd) openBroker() (err error) {
 	g.state = append(g.state, f)
 	l := g.cfg.Limits
 	g.broker, err = broker.New(broker.Config{
-		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, API: g.api, Table: f.table("broker"), Clock: g.clock,
+		ID: g.cfg.ID, Hub: g.hub, Access: g.registry, API: g.api, Table: f.table("broker"), Marks: g.records, Clock: g.clock,
 		Logger: g.log.With("part", "broker"),
 		Limits: broker.Limits{ConnectTimeout: l.ConnectTimeout, PacketSize: l.PacketSize, Clients: l.Clients,
 			Pending: l.Pending, ConnectRate: l.ConnectRate, Sessions: l.Sessions, Filters: l.Filters, FiltersTotal: l.FiltersTotal,

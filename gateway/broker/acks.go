@@ -19,8 +19,13 @@ type ticket struct {
 	over   bool // the answer is known
 	silent bool // there is none
 	taken  bool // QoS 2: the Hub has it, and the session is kept; under the session's mu
-	code   byte
-	reason string
+	// QoS 2: the log has it from before a crash, and the session did not know;
+	// under the session's mu.
+	recorded bool
+	idle     bool         // the client has not sent it again yet
+	mark     gateway.Mark // QoS 2, in a session that is kept
+	code     byte
+	reason   string
 }
 
 // acks answers the publishes of one connection in the order in which they
@@ -110,6 +115,10 @@ func (s *session) received2(t *ticket, code byte, silent bool) {
 	if s.in2[t.id] != t {
 		return // released in the meantime
 	}
+	if silent && t.recorded && !t.taken {
+		t.idle = true // for the next attempt
+		return
+	}
 	if silent && !t.taken || s.version == 5 && code >= codeUnspecified {
 		delete(s.in2, t.id)
 		return
@@ -123,9 +132,13 @@ func (s *session) begin2(t *ticket) (repeated, pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.in2[t.id]; ok {
-		return true, old != nil
+		if old == nil || !old.idle {
+			return true, old != nil
+		}
+		t.recorded = true
 	}
 	s.in2[t.id] = t
+	s.mark(t)
 	return false, false
 }
 
@@ -137,12 +150,19 @@ func (s *session) begin2(t *ticket) (repeated, pending bool) {
 func (s *session) taken2(t *ticket, code byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.in2[t.id] != t || s.version == 5 && code >= codeUnspecified || !s.lasting() {
+	if s.in2[t.id] != t || t.taken || !s.lasting() {
 		return false
 	}
-	t.taken = true
-	s.metaDirty = true
-	s.markDirty()
+	if s.version == 5 && code >= codeUnspecified {
+		if !t.recorded {
+			return false
+		}
+		t.recorded = false // that the identifier is free is on disk first, see release
+		s.metaDirty = true
+		s.markDirty()
+		return true
+	}
+	s.take(t)
 	return true
 }
 
@@ -150,16 +170,20 @@ func (s *session) taken2(t *ticket, code byte) bool {
 func (s *session) lasting() bool { return s.b.table != nil && s.persistent() }
 
 // received are the identifiers of QoS 2 publishes that were taken and have not
-// been released, in their order. Needs s.mu.
-func (s *session) received() []uint16 {
-	var out []uint16
+// been released, recorded those that the log has but subscribers may not, both
+// in their order. Needs s.mu.
+func (s *session) received() (received, recorded []uint16) {
 	for id, t := range s.in2 {
-		if t == nil || t.taken {
-			out = append(out, id)
+		switch {
+		case t == nil || t.taken:
+			received = append(received, id)
+		case t.recorded:
+			recorded = append(recorded, id)
 		}
 	}
-	slices.Sort(out)
-	return out
+	slices.Sort(received)
+	slices.Sort(recorded)
+	return received, recorded
 }
 
 // release handles PUBREL. That the identifier is free is on disk before

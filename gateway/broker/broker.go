@@ -24,6 +24,7 @@ type Broker struct {
 	access Access
 	api    API // nil: none
 	table  gateway.Table
+	marks  Marks
 	clock  gateway.Clock
 	log    *slog.Logger
 	limits Limits
@@ -70,6 +71,10 @@ type keep struct {
 	waiting []func(error)
 	stopped bool
 	kick    chan struct{}
+
+	// whole is held for reading while a message and the identifier it came with
+	// change together, and for writing while changes are collected.
+	whole sync.RWMutex
 }
 
 // New makes a broker and reads the sessions and retained messages that
@@ -91,6 +96,9 @@ func New(cfg Config) (*Broker, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Marks == nil {
+		cfg.Marks = noMarks{}
+	}
 	caps := mqtt.NewDefaultServerCapabilities()
 	caps.MaximumMessageExpiryInterval = 0
 	caps.TopicAliasMaximum = 0
@@ -99,7 +107,7 @@ func New(cfg Config) (*Broker, error) {
 	caps.ReceiveMaximum = uint16(cfg.Limits.ReceiveMaximum)
 	caps.Compatibilities.NoInheritedPropertiesOnAck = true
 	b := &Broker{
-		hub: cfg.Hub, access: cfg.Access, api: cfg.API, table: cfg.Table, clock: cfg.Clock, log: cfg.Logger,
+		hub: cfg.Hub, access: cfg.Access, api: cfg.API, table: cfg.Table, marks: cfg.Marks, clock: cfg.Clock, log: cfg.Logger,
 		limits: cfg.Limits, own: "gateways/" + cfg.ID, cfg: cfg,
 		retained: retained{maxN: cfg.Limits.Retained, maxBytes: int64(cfg.Limits.RetainedBytes), dirty: map[string]bool{}},
 		keep:     keep{kick: make(chan struct{}, 1)},
@@ -126,6 +134,7 @@ func New(cfg Config) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.restore()
+	b.recall()
 	return b, nil
 }
 

@@ -145,6 +145,7 @@ type Config struct {
 	Access Access        // who may do what
 	API    API           // answers the topics that are requests; nil: there are none
 	Table  gateway.Table // keeps sessions and retained messages; nil: they end with the process
+	Marks  Marks         // knows publishes at QoS 2 over a crash; nil: nobody does
 	Clock  gateway.Clock // nil: the system's
 	Logger *slog.Logger  // nil: silence
 	Limits Limits

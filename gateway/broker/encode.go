@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -18,6 +19,10 @@ const (
 	// Of a session with received identifiers, which follow the subscriptions:
 	// their number, then for each by how much it is greater than the one before.
 	encodingReceived = 2
+	// Of a session with a mark, which follows those identifiers: the mark, the
+	// count up to which they are known, and, as they are, identifiers that are
+	// recorded.
+	encodingMarked = 3
 )
 
 var errDamaged = errors.New("broker: damaged entry")
@@ -31,6 +36,9 @@ type storedSession struct {
 	remaining time.Duration // of expiry, when it was written; whole seconds
 	subs      []subscription
 	received  []uint16 // QoS 2 identifiers that were not released; not 0, ascending
+	mark      uint64   // 0: none, nor known and recorded
+	known     uint64
+	recorded  []uint16 // as received
 }
 
 // storedMessage is the form of a queued or retained message on disk.
@@ -49,6 +57,9 @@ func encodeSession(s *storedSession) []byte {
 	if len(s.received) > 0 {
 		e[0] = encodingReceived
 	}
+	if s.mark != 0 {
+		e[0] = encodingMarked
+	}
 	e.text(s.subject.User)
 	e.text(s.subject.Key)
 	e.text(s.clientID)
@@ -62,19 +73,19 @@ func encodeSession(s *storedSession) []byte {
 		e.number(uint64(sub.qos) | flag(sub.noLocal, 4) | flag(sub.asPublished, 8) | uint64(sub.retainHandling)<<4)
 		e.number(uint64(sub.id))
 	}
-	if len(s.received) > 0 {
-		e.number(uint64(len(s.received)))
-		last := uint16(0)
-		for _, id := range s.received {
-			e.number(uint64(id - last))
-			last = id
-		}
+	if e[0] >= encodingReceived {
+		e.packetIDs(s.received)
+	}
+	if e[0] >= encodingMarked {
+		e.number(s.mark)
+		e.number(s.known)
+		e.packetIDs(s.recorded)
 	}
 	return e.sum()
 }
 
 func decodeSession(raw []byte) (*storedSession, error) {
-	d := newDecoder(raw, encodingReceived)
+	d := newDecoder(raw, encodingMarked)
 	s := &storedSession{subject: access.Subject{User: d.text(), Key: d.text()}, clientID: d.text(),
 		version: byte(d.limited(5)), expiry: d.seconds(), remaining: d.seconds()}
 	n := d.limited(uint64(len(d.rest)))
@@ -89,19 +100,31 @@ func decodeSession(raw []byte) (*storedSession, error) {
 		sub.share = shareOf(sub.filter)
 		s.subs = append(s.subs, sub)
 	}
-	if d.version < encodingReceived {
-		return s, d.err()
+	if d.version >= encodingReceived {
+		s.received = d.packetIDs()
 	}
+	if d.version >= encodingMarked {
+		s.mark, s.known = d.limited(math.MaxUint64), d.limited(math.MaxUint64)
+		s.recorded = d.packetIDs()
+		d.bad = d.bad || s.mark == 0
+	}
+	return s, d.err()
+}
+
+// packetIDs are ascending identifiers, each by how much it is greater than the
+// one before.
+func (d *decoder) packetIDs() (ids []uint16) {
 	last := uint64(0)
 	for range d.limited(uint64(len(d.rest))) {
 		step := d.limited(65535 - last)
 		if d.bad || step == 0 {
-			return nil, errDamaged
+			d.bad = true
+			return nil
 		}
 		last += step
-		s.received = append(s.received, uint16(last))
+		ids = append(ids, uint16(last))
 	}
-	return s, d.err()
+	return ids
 }
 
 // The flags of a stored message.
@@ -200,6 +223,14 @@ type encoder []byte
 
 func (e *encoder) number(n uint64) { *e = binary.AppendUvarint(*e, n) }
 func (e *encoder) text(s string)   { e.number(uint64(len(s))); *e = append(*e, s...) }
+func (e *encoder) packetIDs(ids []uint16) {
+	e.number(uint64(len(ids)))
+	last := uint16(0)
+	for _, id := range ids {
+		e.number(uint64(id - last))
+		last = id
+	}
+}
 func (e *encoder) seconds(d time.Duration) {
 	e.number(uint64(max(0, (d+time.Second-1)/time.Second)))
 }

@@ -53,7 +53,7 @@ func (h *testHub) Submit(b *gateway.Batch) error {
 	h.batches = append(h.batches, b)
 	var recs []gateway.Record
 	for _, r := range b.Readings {
-		recs = append(recs, gateway.Record{Kind: r.Kind, Device: r.Device, Channel: r.Channel, Value: r.Value, Time: r.Time, At: r.Time})
+		recs = append(recs, gateway.Record{Seq: uint64(len(h.batches)), Kind: r.Kind, Device: r.Device, Channel: r.Channel, Value: r.Value, Time: r.Time, At: r.Time})
 	}
 	done := b.Done
 	if done == nil {
@@ -194,6 +194,18 @@ type memTable struct {
 	writes int
 	fail   error
 	gate   chan struct{} // if not nil each Write waits for one value
+}
+
+// has reports whether there is a key that starts and ends so.
+func (t *memTable) has(prefix, suffix string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range t.m {
+		if strings.HasPrefix(k, prefix) && strings.HasSuffix(k, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 func newMemTable() *memTable { return &memTable{m: map[string][]byte{}} }

@@ -50,6 +50,7 @@ func (c *conn) publish(pk *packets.Packet) error {
 	p.from, p.clientID, p.addr, p.source = c.sess.subject, c.sess.clientID, c.remote, c.source
 	p.msg = gateway.Message{Topic: topic, Payload: pk.Payload, QoS: t.qos,
 		Retain: pk.FixedHeader.Retain, Client: c.sess.key}
+	p.batch.Mark, p.batch.Recorded = t.mark, t.recorded
 	if c.cut {
 		p.msg.Payload = overlong(pk.Payload)
 	}
@@ -76,10 +77,19 @@ func (c *conn) concluded(t *ticket, topic string, err error) {
 		return
 	}
 	if !silent && t.qos == 2 && c.sess.taken2(t, code) {
-		c.afterStored(func(err error) { c.settle(t, code, reason, err != nil) })
+		c.afterStored(func(err error) { c.finish(t, code, reason, err != nil) })
 		return
 	}
+	c.finish(t, code, reason, silent)
+}
+
+// finish answers t. Unless it is silent, the session knows on disk what came of
+// it, if it has to.
+func (c *conn) finish(t *ticket, code byte, reason string, silent bool) {
 	c.settle(t, code, reason, silent)
+	if t.mark.Session != 0 && !silent {
+		c.b.marks.ForgetMarks(t.mark.Session, t.mark.Count)
+	}
 }
 
 // unheard says that nothing came of a message: nobody subscribes to its topic
@@ -125,7 +135,7 @@ func (b *Broker) submit(p *publication, done func(error)) error {
 	if !b.withinLimits(m.Topic) {
 		return fmt.Errorf("%w: longer than %d bytes or deeper than %d levels", gateway.ErrBadTopic, b.limits.TopicBytes, b.limits.TopicLevels)
 	}
-	p.batch = gateway.Batch{From: p.from, Source: p.source, Carrier: m, Wait: m.QoS > 0, Done: done}
+	p.batch.From, p.batch.Source, p.batch.Carrier, p.batch.Wait, p.batch.Done = p.from, p.source, m, m.QoS > 0, done
 	t, ok, err := waziup.ParseTopic(m.Topic)
 	switch {
 	case err != nil:

@@ -130,10 +130,12 @@ func (b *Broker) write(dirty []*session) error {
 		return nil
 	}
 	f := flushing{pairs: map[string][]byte{}}
+	b.keep.whole.Lock()
 	for _, s := range dirty {
 		f.collect(s)
 	}
 	b.retained.collect(&f, b.mono())
+	b.keep.whole.Unlock()
 	if len(f.pairs) == 0 {
 		return nil
 	}
@@ -218,7 +220,8 @@ func (s *session) eachOutgoing(fn func(*outgoing)) {
 
 // stored is the session as it goes to disk. Needs s.mu.
 func (s *session) stored() *storedSession {
-	out := &storedSession{subject: s.subject, clientID: s.clientID, version: s.version, expiry: s.expiry, remaining: s.expiry, received: s.received()}
+	out := &storedSession{subject: s.subject, clientID: s.clientID, version: s.version, expiry: s.expiry, remaining: s.expiry, mark: s.markID, known: s.known}
+	out.received, out.recorded = s.received()
 	if s.conn == nil {
 		out.remaining = max(0, s.expiry-(s.b.mono()-s.absent))
 	}
@@ -352,11 +355,19 @@ func (b *Broker) restoreMessage(key string, value []byte, queued map[string][]*o
 func (b *Broker) restoreSession(st *storedSession, queued map[string][]*outgoing) {
 	s := &session{b: b, key: sessionKey(st.subject, st.clientID), subject: st.subject, clientID: st.clientID,
 		version: st.version, expiry: min(st.expiry, b.limits.SessionExpiry),
-		subs: map[string]*subscription{}, in2: map[uint16]*ticket{}, saved: true}
+		subs: map[string]*subscription{}, in2: map[uint16]*ticket{}, saved: true,
+		markID: st.mark, count: st.known, known: st.known}
+	if s.markID == 0 { // of a former version
+		s.markID, s.metaDirty = b.newMark(), true
+		s.markDirty()
+	}
 	s.absent = b.mono() - max(0, s.expiry-st.remaining)
 	s.metaAt = b.mono()
 	for _, id := range st.received {
 		s.in2[id] = nil
+	}
+	for _, id := range st.recorded {
+		s.in2[id] = &ticket{id: id, qos: 2, recorded: true, idle: true}
 	}
 	for i := range st.subs {
 		sub := st.subs[i]

@@ -12,9 +12,14 @@ import (
 // its readings, to local subscribers. It blocks on nobody. Settled is called
 // when what is held for absent subscribers is on disk, if b.Wait asks for that.
 func (b *Broker) Deliver(batch *gateway.Batch, records []gateway.Record, settled func(error)) {
-	held := holding{}
+	held, noted := holding{}, false
 	func() {
 		defer b.caught("deliver")
+		if batch.Mark.Session != 0 && (batch.Recorded || len(records) == 0 || records[0].Seq != 0) {
+			b.keep.whole.RLock()
+			defer b.keep.whole.RUnlock()
+			noted = b.noteTaken(batch)
+		}
 		if batch.Carrier != nil {
 			held = b.route(&draft{b: b, of: batch.Carrier, from: batch.From})
 			return
@@ -30,7 +35,7 @@ func (b *Broker) Deliver(batch *gateway.Batch, records []gateway.Record, settled
 	if settled == nil {
 		return
 	}
-	if batch.Wait && (held.absent || held.persistent && hasCommand(batch)) {
+	if noted || batch.Wait && (held.absent || held.persistent && hasCommand(batch)) {
 		b.whenStored(settled)
 		return
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,10 @@ type session struct {
 	lagging  []*watch // those that are behind, since the longest first
 	catching bool     // catchingUp runs
 
-	in2 map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received and answered, or restored
+	in2    map[uint16]*ticket // QoS 2 packet ids of the client's publishes; nil: received and answered, or restored
+	markID uint64             // in marks, see marks.go; 0: it has none
+	count  uint64             // of its marks
+	known  uint64             // count up to which in2 knows, and what is on disk with it
 
 	outbox
 
@@ -71,7 +75,7 @@ func (b *Broker) open(c *conn, h *hello, subject access.Subject) (s *session, pr
 		present = s != nil
 		if s == nil {
 			s = &session{b: b, key: key, subject: subject, clientID: h.clientID,
-				subs: map[string]*subscription{}, in2: map[uint16]*ticket{}}
+				subs: map[string]*subscription{}, in2: map[uint16]*ticket{}, markID: b.newMark()}
 			if !b.addSession(s) {
 				return nil, false, errTooManySessions
 			}
@@ -95,6 +99,9 @@ func (b *Broker) open(c *conn, h *hello, subject access.Subject) (s *session, pr
 	s.maxPacket = h.maxPacket
 	c.onDrain = s.drained
 	s.markDirty()
+	if s.markID != 0 && !s.saved && s.lasting() {
+		b.whenStored(func(error) {}) // soon: marks are of no use without their session
+	}
 	return s, present, nil
 }
 
@@ -252,6 +259,9 @@ func (b *Broker) end(s *session) {
 	s.clearOutbox()
 	s.markDirty()
 	s.mu.Unlock()
+	if s.markID != 0 {
+		b.marks.ForgetMarks(s.markID, math.MaxUint64)
+	}
 	unwatch(watches...)
 	for _, sub := range subs {
 		if sub.api {

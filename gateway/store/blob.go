@@ -31,6 +31,7 @@ const (
 	blobColumn  = 0x18 // derived from records, as the following are: salvage takes none
 	blobShard   = 0x19
 	blobColumns = 0x1A
+	blobMarks   = 0x1B
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -41,6 +41,8 @@ func TestGolden(t *testing.T) {
 			"fd1223648748d5c3b2a11c0702ad0201818004010509010909bc05d00fa01f0102016101016202"},
 		{"cursor", appendBlob(nil, blobCursor, 0xA1B2C3D5, appendCursor(nil, "cloud", gateway.Cursor{Next: 200, Done: []gateway.Range{{From: 210, To: 220}}})),
 			"fd13519ef878d5c3b2a10d05636c6f7564c80101d201dc01"},
+		{"marks", appendBlob(nil, blobMarks, 0xA1B2C3D5, appendMarks(nil, []gateway.Mark{{Session: 0x0102030405060708, Count: 300, Packet: 7}})),
+			"fd1ba0cb771bd5c3b2a10c010807060504030201ac0207"},
 		{"boot", appendBlob(nil, blobBoot, 0xA1B2C3D5, appendBoot(nil, &boot{1, gateway.Boot{1, 2, 3}, time.Hour, gateway.ClockSynced, 3})),
 			"fd141c49c8cfd5c3b2a118010102030000000000000000000000000080909de91a0203"},
 		{"block", appendBlob(nil, blobColumn, 0xA1B2C3D5, appendBlock(nil, 1, sampleBlock())),

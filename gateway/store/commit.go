@@ -153,8 +153,9 @@ func (l *Log) commit(j job) error {
 	l.mu.Lock()
 	cursors := cloneCursors(l.cursors)
 	l.moved = false
+	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load(), marks: slices.Clone(l.marks.open), marksMoved: l.marks.moved}
+	l.marks.moved = false
 	l.mu.Unlock()
-	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load()}
 	written, err := l.file.update(b.run)
 	l.w.arenas.back(b.taken) // bbolt has copied what it keeps, or dropped it
 	if err != nil {
@@ -166,6 +167,7 @@ func (l *Log) commit(j job) error {
 		l.w.boots = nil
 		l.mu.Lock()
 		l.moved = true
+		l.marks.moved = l.marks.moved || b.marksMoved
 		l.mu.Unlock()
 		return err
 	}
@@ -188,6 +190,7 @@ func (l *Log) commit(j job) error {
 			l.cursors[name] = mergeCursors(now, c)
 		}
 	}
+	l.committedMarks(b)
 	l.health.Commits++
 	l.health.BytesWritten += uint64(written)
 	l.health.Evicted += b.evicted
@@ -220,6 +223,10 @@ type build struct {
 	losses     []gateway.Record
 	evicted    uint64
 	lowestBoot uint64
+
+	marks      []gateway.Mark // on disk, or as they will be
+	marksMoved bool           // they are not on disk as they are
+	marked     []gateway.Mark // of entries
 }
 
 func (b *build) run(tx *bbolt.Tx) error {
@@ -441,6 +448,9 @@ func (b *build) finish() error {
 				return err
 			}
 		}
+	}
+	if err := b.saveMarks(meta); err != nil {
+		return err
 	}
 	b.x.tx = uint64(b.tx.ID())
 	b.x.active = segment{}

@@ -18,7 +18,7 @@ import (
 // first is small enough for bbolt to keep it inside of the page that changes
 // with each commit anyway.
 var (
-	bucketMeta  = []byte("meta")  // keyState, prefixCursor + name
+	bucketMeta  = []byte("meta")  // keyState, keyMarks, prefixCursor + name
 	bucketSegs  = []byte("segs")  // base of a full segment: what is in it
 	bucketBoots = []byte("boots") // number of a boot: its clock
 	bucketBad   = []byte("bad")   // sequence of a damaged record that is announced already
@@ -26,6 +26,7 @@ var (
 
 	keyState     = []byte("s")
 	prefixCursor = []byte("c/")
+	keyMarks     = []byte("m")
 )
 
 func seqKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -67,6 +68,7 @@ type loaded struct {
 	index
 	cursors map[string]gateway.Cursor
 	boots   map[uint64]boot
+	marks   []gateway.Mark
 }
 
 // load reads everything but the records. It returns nil for a file that
@@ -117,6 +119,15 @@ func loadTx(tx *bbolt.Tx) (*loaded, error) {
 			return nil, bad("cursor", err)
 		}
 		l.cursors[name] = cur
+	}
+	if v := meta.Get(keyMarks); v != nil {
+		body, err := exactBlob(v, blobMarks, l.id)
+		if err != nil {
+			return nil, bad("marks", err)
+		}
+		if l.marks, err = decodeMarks(body); err != nil {
+			return nil, bad("marks", err)
+		}
 	}
 	err = eachBlob(tx, bucketBoots, blobBoot, l.id, func(body []byte) error {
 		b, err := decodeBoot(body)

@@ -51,6 +51,7 @@ type Log struct {
 	failing  error                     // why the disk does not take records
 	cursors  map[string]gateway.Cursor // the truth
 	moved    bool                      // a cursor is not on disk
+	marks    marks
 	news     chan struct{}             // closed when head rises or the log closes
 	health   Health                    // counters and what changes rarely
 	onHealth []func(Health)

@@ -136,6 +136,13 @@ func (l *Log) adopt(known *loaded) {
 	}
 	l.clocks.load(known.boots, 0)
 	l.setCursors(known.cursors, x)
+	l.mu.Lock()
+	if old == nil {
+		l.marks.open = known.marks
+	} else { // what is in memory holds, the file may be another one
+		l.marks.moved = true
+	}
+	l.mu.Unlock()
 	w.saved = known.cursors
 	l.index.Store(x)
 }

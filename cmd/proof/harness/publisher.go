@@ -10,19 +10,29 @@ import (
 )
 
 // Publisher publishes the values 1, 2, 3 ... of one sensor, up to 50 at a time,
-// and books which were acknowledged. What was in flight when its connection
-// broke is neither sent again nor counted on: it may arrive or not.
+// and books which were acknowledged. Without Resume, what was in flight when its
+// connection broke is neither sent again nor counted on: it may arrive or not.
 type Publisher struct {
 	Ledger         *Ledger
 	Device, Sensor string
 	QoS            byte          // 1 or 2
 	Pace           time.Duration // between two publishes; 500 us if 0
-	value          int
+	// Resume, with QoS 2: the session is kept, and what was in flight when the
+	// connection broke is sent again.
+	Resume bool
+
+	value  int
+	packet uint16
+	flight []inFlight
 }
 
 // Run publishes to addr, host:port, until ctx ends or the connection breaks.
 // What was sent by then and is answered, is booked when it returns.
 func (p *Publisher) Run(ctx context.Context, addr string) {
+	if p.Resume {
+		p.resume(ctx, addr)
+		return
+	}
 	lost := make(chan struct{})
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("pub-" + p.Device + "-" + p.Sensor).
 		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).

@@ -40,7 +40,8 @@ func need(t *testing.T, name string) {
 }
 
 // TestKill kills the gateway with SIGKILL at random moments, 10 times or as
-// often as PROOF_ROUNDS says, while publishers at QoS 1 and 2 run and its link
+// often as PROOF_ROUNDS says, while publishers at QoS 1 and 2 run, some of which
+// send again at QoS 2 what was not answered, and its link
 // to a Mosquitto is cut, half-open, reset, slow or one byte at a time.
 // Everything acknowledged must reach the cloud, in order per sensor (where the
 // way of catching up promises that), and twice with the same id only.
@@ -84,8 +85,11 @@ func kill(t *testing.T, mode string) {
 	for i := range 4 {
 		pubs = append(pubs, &harness.Publisher{Ledger: l, Device: "A", Sensor: fmt.Sprint("S", i), QoS: byte(1 + i%2), Pace: time.Millisecond})
 	}
+	for i := range 2 { // these send again what the kill left open: once is enough
+		pubs = append(pubs, &harness.Publisher{Ledger: l, Device: "A", Sensor: fmt.Sprint("R", i), QoS: 2, Resume: true, Pace: time.Millisecond})
+	}
 	cfg := harness.Config{
-		Binary: bin, Data: t.TempDir(), Devices: []string{"A"}, Sensors: []string{"S0", "S1", "S2", "S3"},
+		Binary: bin, Data: t.TempDir(), Devices: []string{"A"}, Sensors: []string{"S0", "S1", "S2", "S3", "R0", "R1"},
 		Cloud: "mqtt://" + link.Addr(), CatchUp: mode, Uplink: "ack_timeout: 3s, keepalive: 5s, catch_up_rate: 10000",
 	}
 	flapping, stopFlapping := context.WithCancel(ctx)
