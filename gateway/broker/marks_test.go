@@ -151,8 +151,8 @@ func TestMarkOfAFormerSession(t *testing.T) {
 	r.hub.hold, r.hub.held = false, nil
 	c.leave()
 	r.connect(who{id: "c"}).leave() // a clean start ends it
-	c = r.connect(who{id: "c", keep: true})
-	r.eventually("the next session on disk", func() bool { return table.has(prefixSession, "\x00c") })
+	r.connect(who{id: "c", keep: true})
+	r.flushed()
 	r.restart(table, true, func(c *Config) { late(c); c.Marks = marks })
 	if left := marks.Marks(); len(left) != 0 {
 		t.Fatalf("%d marks of nobody are kept", len(left))
