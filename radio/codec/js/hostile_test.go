@@ -127,7 +127,9 @@ func TestHostileScripts(t *testing.T) {
 			c := mustNew(t, "function decodeUplink(input) { if (input.bytes.length === 0) return {data: {fine: true}}; "+test.body+" }",
 				Options{Timeout: timeout})
 			d, err := c.Decode(t.Context(), uplink(1))
-			if errors.Is(err, ErrStuck) || test.want != nil && !errors.Is(err, test.want) {
+			// What goes on for ever and makes garbage meets either bound first.
+			garbage := test.want == ErrTimeout && errors.Is(err, ErrMemory)
+			if errors.Is(err, ErrStuck) || test.want != nil && !errors.Is(err, test.want) && !garbage {
 				t.Errorf("%s, %.300v", lines(d), err)
 			}
 			checkValues(t, d)
