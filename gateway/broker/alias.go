@@ -10,6 +10,27 @@ import (
 // (MQTT 5.0 section 3.2.2.3.8). Mosquitto offers as many.
 const topicAliases = 10
 
+// alias gives a topic's alias towards a client that takes some, 0 if there is
+// none for it, and whether the client knows it. The first topics have them for
+// as long as the connection lasts.
+func (c *conn) alias(topic string) (alias uint16, known bool) {
+	if alias, known = c.given[topic]; known {
+		return alias, true
+	}
+	if len(c.given) >= min(int(c.asked.aliasMaximum), topicAliases) {
+		return 0, false
+	}
+	return uint16(len(c.given) + 1), false
+}
+
+// aliasSent notes that the client knows the topic's alias.
+func (c *conn) aliasSent(topic string, alias uint16) {
+	if c.given == nil {
+		c.given = map[string]uint16{}
+	}
+	c.given[topic] = alias
+}
+
 // resolve gives the topic of a PUBLISH, learning or looking up its alias (MQTT
 // 5.0 section 3.3.2.3.4). Mochi's own aliases would leave rights to be asked
 // about an empty topic.

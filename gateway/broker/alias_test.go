@@ -55,6 +55,59 @@ func TestTopicAlias(t *testing.T) {
 	sub.quiet()
 }
 
+// TestTopicAliasOut: a client that takes topic aliases gets as many as it
+// takes, a topic's name once, and no alias that it cannot know (MQTT 5.0
+// section 3.1.2.11.5).
+func TestTopicAliasOut(t *testing.T) {
+	r := start(t)
+	hello := func(most uint16, limit uint32) *client {
+		c := r.dial()
+		pk := who{id: "sub", v: 5}.packet()
+		pk.Properties.TopicAliasMaximum, pk.Properties.MaximumPacketSize = most, limit
+		c.v = 5
+		c.send(pk)
+		c.want(packets.Connack)
+		c.subscribe(1, "plain/#")
+		return c
+	}
+	pub := r.connect(who{id: "pub"})
+	check := func(c *client, sent, topic string, alias uint16, payload string, id uint16) {
+		t.Helper()
+		pub.post(sent, payload, 1, id)
+		pk := c.want(packets.Publish)
+		if pk.TopicName != topic || pk.Properties.TopicAlias != alias || string(pk.Payload) != payload {
+			t.Fatalf("%q alias %d %q, want %q alias %d", pk.TopicName, pk.Properties.TopicAlias, pk.Payload, topic, alias)
+		}
+		c.reply(packets.Puback, pk.PacketID)
+	}
+	c := hello(2, 0)
+	check(c, "plain/a", "plain/a", 1, "1", 1)
+	check(c, "plain/a", "", 1, "2", 2)
+	check(c, "plain/b", "plain/b", 2, "3", 3)
+	check(c, "plain/c", "plain/c", 0, "4", 4)
+	check(c, "plain/b", "", 2, "5", 5)
+	check(c, "plain/a", "", 1, "6", 6)
+	c.leave()
+	c = hello(1000, 0) // another connection knows nothing, and none gets more than ten
+	for i := range topicAliases + 1 {
+		topic, alias := "plain/"+string(rune('a'+i)), uint16(i+1)
+		if i == topicAliases {
+			alias = 0
+		}
+		check(c, topic, topic, alias, "x", uint16(10+i))
+	}
+	c.leave()
+	c = hello(0, 0)
+	check(c, "plain/a", "plain/a", 0, "7", 30)
+	check(c, "plain/a", "plain/a", 0, "8", 31)
+	c.leave()
+	// 2 of header, 9 of topic, 2 of identifier, 1 of properties, 10 of payload; an alias takes 3.
+	c = hello(5, 24)
+	check(c, "plain/a", "plain/a", 0, "0123456789", 40)
+	check(c, "plain/a", "plain/a", 1, "0123456", 41)
+	check(c, "plain/a", "", 1, "0123456789", 42)
+}
+
 // TestNobodyListens: PUBACK and PUBREC of MQTT 5 say when there is no
 // subscriber (section 3.4.2.1), but not of a reading, which is recorded.
 func TestNobodyListens(t *testing.T) {

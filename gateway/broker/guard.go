@@ -34,13 +34,14 @@ type conn struct {
 	// The reading side; one goroutine.
 	checker     checker
 	version     byte
-	established atomic.Bool   // CONNACK has been sent: DISCONNECT may be
-	idle        time.Duration // 1.5 times the keep alive; 0 is no limit
-	packet      []byte        // memory of the packet that is being read
-	cut         bool          // it is a publish to the API without its end, see readLong
-	ahead       []byte        // what mochi has not taken yet
-	aliases     []string      // topics by alias; nil until there is one
-	filters     int           // that the client has named, see pace
+	established atomic.Bool       // CONNACK has been sent: DISCONNECT may be
+	idle        time.Duration     // 1.5 times the keep alive; 0 is no limit
+	packet      []byte            // memory of the packet that is being read
+	cut         bool              // it is a publish to the API without its end, see readLong
+	ahead       []byte            // what mochi has not taken yet
+	aliases     []string          // topics by alias; nil until there is one
+	given       map[string]uint16 // aliases towards the client; under its session's mu; nil until there is one
+	filters     int               // that the client has named, see pace
 
 	// The writing side, see guardwrite.go.
 	wmu       sync.Mutex

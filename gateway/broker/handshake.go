@@ -29,6 +29,7 @@ type hello struct {
 	keepAlive      uint16        // seconds
 	receiveMaximum int
 	maxPacket      uint32 // 0: no limit
+	aliasMaximum   uint16 // topic aliases it takes; 0: none
 	noProblemInfo  bool
 	user           string
 	password       []byte
@@ -123,6 +124,7 @@ func (b *Broker) readHello(pk *packets.Packet) (*hello, error) {
 			h.receiveMaximum = int(props.ReceiveMaximum)
 		}
 		h.maxPacket = props.MaximumPacketSize
+		h.aliasMaximum = props.TopicAliasMaximum
 		h.noProblemInfo = props.RequestProblemInfoFlag && props.RequestProblemInfo == 0
 	} else if !con.Clean {
 		h.expiry = b.limits.SessionExpiry

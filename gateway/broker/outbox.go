@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -289,7 +290,7 @@ func (s *session) transmit(o *outgoing, again bool) bool {
 		}
 		pk.Properties.SubscriptionIdentifier = o.ids
 	}
-	err := cl.WritePacket(pk)
+	err := s.write(cl, &pk)
 	if errors.Is(err, packets.ErrPacketTooLarge) {
 		s.b.drop("too_large_for_client", s)
 		return false
@@ -298,6 +299,29 @@ func (s *session) transmit(o *outgoing, again bool) bool {
 		s.b.count.messagesOut.Add(1)
 	}
 	return true // or the connection is ending, and it will be sent again
+}
+
+// write sends a PUBLISH, with a topic alias if the client takes them.
+func (s *session) write(cl *mqtt.Client, pk *packets.Packet) error {
+	if s.version != 5 || s.conn.asked.aliasMaximum == 0 {
+		return cl.WritePacket(*pk)
+	}
+	topic := pk.TopicName
+	alias, known := s.conn.alias(topic)
+	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = alias, alias > 0
+	if known {
+		pk.TopicName = ""
+	}
+	err := cl.WritePacket(*pk)
+	switch {
+	case alias == 0 || known:
+	case err == nil:
+		s.conn.aliasSent(topic, alias)
+	case errors.Is(err, packets.ErrPacketTooLarge): // it may fit without
+		pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 0, false
+		return cl.WritePacket(*pk)
+	}
+	return err
 }
 
 // nextID gives a packet identifier that is not in use.
