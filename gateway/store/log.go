@@ -52,8 +52,8 @@ type Log struct {
 	cursors  map[string]gateway.Cursor // the truth
 	moved    bool                      // a cursor is not on disk
 	marks    marks
-	news     chan struct{}             // closed when head rises or the log closes
-	health   Health                    // counters and what changes rarely
+	news     chan struct{} // closed when head rises or the log closes
+	health   Health        // counters and what changes rarely
 	onHealth []func(Health)
 	suspect  []uint64        // damaged records that were met by readers
 	check    bool            // a reader met damage of the file
