@@ -196,9 +196,12 @@ func FuzzDecodeSession(f *testing.F) {
 	f.Add(encodeSession(s))
 	s.received = []uint16{1, 7, 65535}
 	f.Add(encodeSession(s))
+	s.mark, s.known, s.recorded = 1<<63+5, 300, []uint16{2, 65535}
+	f.Add(encodeSession(s))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		newer := append(encoder{encodingReceived}, raw...)
-		for _, raw := range [][]byte{raw, encodeSealed(raw), newer.sum()} {
+		newest := append(encoder{encodingMarked}, raw...)
+		for _, raw := range [][]byte{raw, encodeSealed(raw), newer.sum(), newest.sum()} {
 			s, err := decodeSession(raw)
 			if err != nil {
 				continue

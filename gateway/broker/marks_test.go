@@ -38,10 +38,10 @@ func (m *memMarks) commit(b *gateway.Batch) {
 	}
 }
 
-// stubborn forgets nothing, as a log whose last commit was before.
-type stubborn struct{ *memMarks }
+// keepsAll forgets nothing, as a log that is not written to any more.
+type keepsAll struct{ *memMarks }
 
-func (stubborn) ForgetMarks(uint64, uint64) {}
+func (keepsAll) ForgetMarks(uint64, uint64) {}
 
 // A QoS 2 publish that the log has, and the session does not know of when the
 // power fails, is handed on when the client sends it again, but not recorded
@@ -52,7 +52,7 @@ func TestPublishThatOnlyTheLogHas(t *testing.T) {
 	for _, v := range []byte{4, 5} {
 		for _, again := range []string{"at once", "after another crash", "after another crash and a publish"} {
 			t.Run(fmt.Sprint("v", v, " ", again), func(t *testing.T) {
-				table, marks := newMemTable(), stubborn{&memMarks{}}
+				table, marks := newMemTable(), keepsAll{&memMarks{}}
 				late := func(c *Config) { c.Table, c.Marks = table, marks; c.Limits.FlushEvery = time.Hour }
 				r := start(t, late)
 				publish := func(c *client, payload string, id uint16, dup bool) {
@@ -140,7 +140,7 @@ func TestPublishThatOnlyTheLogHas(t *testing.T) {
 // client.
 func TestMarkOfAFormerSession(t *testing.T) {
 	table, marks := newMemTable(), &memMarks{}
-	late := func(c *Config) { c.Table, c.Marks = table, stubborn{marks}; c.Limits.FlushEvery = time.Hour }
+	late := func(c *Config) { c.Table, c.Marks = table, keepsAll{marks}; c.Limits.FlushEvery = time.Hour }
 	r := start(t, late)
 	c := r.connect(who{id: "c", keep: true})
 	r.eventually("the session on disk", func() bool { return table.has(prefixSession, "\x00c") })
