@@ -258,8 +258,9 @@ func (b *Broker) end(s *session) {
 	s.subs, s.in2 = map[string]*subscription{}, map[uint16]*ticket{}
 	s.clearOutbox()
 	s.markDirty()
+	marked := s.count > 0
 	s.mu.Unlock()
-	if s.markID != 0 {
+	if marked {
 		b.marks.ForgetMarks(s.markID, math.MaxUint64)
 	}
 	unwatch(watches...)
