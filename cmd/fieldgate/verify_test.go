@@ -68,6 +68,10 @@ func TestLogVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	journal, err := os.ReadFile(file + ".journal")
+	if err != nil {
+		t.Fatal(err)
+	}
 	conf := filepath.Join(dir, "fieldgate.yaml")
 	if err := os.WriteFile(conf, []byte("id: gw-1\ndata: "+dir+"\nuplink: [{name: cloud, url: \"mqtt://127.0.0.1:1\"}]\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,6 +88,7 @@ func TestLogVerify(t *testing.T) {
 			damage(at)
 		}
 	}
+	const withJournal = "zeroed, with the journal of the last commits"
 	var all strings.Builder
 	page := regexp.MustCompile(`page [0-9]+:`)
 	for _, c := range []struct {
@@ -107,7 +112,14 @@ func TestLogVerify(t *testing.T) {
 		{"zeroed", func(b []byte) []byte { clear(b); return b }},
 		{"garbage", func([]byte) []byte { return []byte(strings.Repeat("garbage ", 1000)) }},
 		{"empty", func([]byte) []byte { return nil }},
+		{withJournal, func(b []byte) []byte { clear(b); return b }},
 	} {
+		_ = os.Remove(file + ".journal")
+		if c.name == withJournal {
+			if err := os.WriteFile(file+".journal", journal, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := os.WriteFile(file, c.damage(bytes.Clone(sound)), 0o600); err != nil {
 			t.Fatal(err)
 		}

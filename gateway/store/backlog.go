@@ -72,6 +72,16 @@ func (l *Log) Backlog(uplink string) Backlog {
 			b.Bytes += seg.bytes * n / seg.records
 		}
 	}
+	waiting := x.late.from(max(c.Next, x.next))
+	for i := range waiting {
+		if acked(&c, waiting[i].seq) {
+			continue
+		}
+		if s, err := waiting[i].decode(l.clocks); err == nil && l.wants(uplink, &s.Record) {
+			b.Records++
+			b.Bytes += uint64(len(waiting[i].body))
+		}
+	}
 	for k := range l.tally.parts {
 		if k.uplink == uplink && !live[k] {
 			delete(l.tally.parts, k)

@@ -32,6 +32,7 @@ const (
 	blobShard   = 0x19
 	blobColumns = 0x1A
 	blobMarks   = 0x1B
+	blobJournal = 0x1C // in a journal only
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -1,11 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -34,9 +32,15 @@ type writer struct {
 	reopen    bool   // the file must be opened again before the next attempt
 	deep      bool   // and every page of it be looked at
 	checked   time.Time
-	boots     map[uint64]bool // whose ids the active segment holds
-	saved     map[string]gateway.Cursor
-	lost      []lostRange // what is to be announced with the first commit
+	boots     map[uint64]bool           // whose ids the active segment holds
+	saved     map[string]gateway.Cursor // on disk
+	filed     map[string]gateway.Cursor // of those, in the log's file
+	reserved  uint64                    // what the log's file says of the reservation
+	journal   *journal                  // nil: there is none now
+	journalAt time.Time                 // when one may be opened again
+	marksLate bool                      // the marks are in the journal alone
+	scrub     bool                      // the journal that is there has blocks of no use
+	lost      []lostRange               // what is to be announced with the first commit
 	nameEvery time.Duration
 	trimmed   time.Time // when the memory map was made anew
 	named     time.Time // when the file's name was looked for
@@ -63,6 +67,7 @@ type job struct {
 	lost    []lostRange
 	columns *columnSet // of a full segment, for queries
 	stray   []uint64   // segments whose columns are to be removed
+	flush   bool       // nothing may stay in the journal alone
 }
 
 // write commits entries. If the disk is full, it first drops what every uplink
@@ -73,6 +78,11 @@ func (l *Log) write(j job) error {
 	}
 	if err := l.number(j.entries); err != nil {
 		return err
+	}
+	if l.small(&j) {
+		if err := l.commitSmall(j.entries); !errors.Is(err, errNoJournal) {
+			return err // the next attempt is for the log's file
+		}
 	}
 	err := l.commit(j)
 	if !isFull(err) {
@@ -153,7 +163,7 @@ func (l *Log) commit(j job) error {
 	l.mu.Lock()
 	cursors := cloneCursors(l.cursors)
 	l.moved = false
-	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load(), marks: slices.Clone(l.marks.open), marksMoved: l.marks.moved}
+	b := &build{Log: l, job: j, x: old.clone(), cursors: cursors, table: l.clocks.table.Load(), marks: slices.Clone(l.marks.open), marksMoved: l.marks.moved || l.w.marksLate}
 	l.marks.moved = false
 	l.mu.Unlock()
 	written, err := l.file.update(b.run)
@@ -175,8 +185,12 @@ func (l *Log) commit(j job) error {
 	if length, used, err := l.file.space(); err == nil {
 		b.x.length, b.x.used = length, used
 	}
-	l.w.saved, l.w.savedAt = b.cursors, time.Now()
+	l.w.saved, l.w.filed, l.w.savedAt = b.cursors, b.cursors, time.Now()
+	if b.x.late == nil && l.w.journal != nil {
+		l.w.journal.next = 0
+	}
 	l.w.begun = l.w.begun || j.begin
+	l.w.marksLate, l.w.reserved = false, b.x.reserved
 	l.index.Store(b.x)
 	if len(j.healed) > 0 {
 		l.generation.Add(1) // columns lack what was damaged
@@ -190,21 +204,26 @@ func (l *Log) commit(j job) error {
 			l.cursors[name] = mergeCursors(now, c)
 		}
 	}
-	l.committedMarks(b)
+	l.addMarks(b.marked)
 	l.health.Commits++
 	l.health.BytesWritten += uint64(written)
 	l.health.Evicted += b.evicted
 	l.health.Damaged += uint64(len(j.bad))
-	if b.x.head > old.head {
-		close(l.news)
-		l.news = make(chan struct{})
-	}
+	l.tellHead(old, b.x)
 	l.mu.Unlock()
 	for _, p := range b.losses {
 		l.log.Warn("records were dropped before an uplink had them", "uplink", p.Uplink,
 			"reason", p.Lost.Reason, "count", p.Lost.Count, "from", p.Lost.From, "to", p.Lost.To)
 	}
 	return nil
+}
+
+// tellHead wakes those who wait for records. The lock is held.
+func (l *Log) tellHead(old, x *index) {
+	if x.head > old.head {
+		close(l.news)
+		l.news = make(chan struct{})
+	}
 }
 
 // build makes the content of one transaction.
@@ -246,6 +265,14 @@ func (b *build) run(tx *bbolt.Tx) error {
 	if err := b.announceBad(&tally); err != nil {
 		return err
 	}
+	if !b.free && b.columns == nil && len(b.stray) == 0 {
+		if err := b.addLate(); err != nil {
+			return err
+		}
+	}
+	if b.begin {
+		b.jump()
+	}
 	tally.missing(b.lost)
 	for i := range b.job.saved {
 		if err := b.add(b.job.saved[i].Seq, &b.job.saved[i].Record); err != nil {
@@ -262,7 +289,11 @@ func (b *build) run(tx *bbolt.Tx) error {
 	if err := b.arrangeColumns(); err != nil {
 		return err
 	}
-	b.losses = tally.records()
+	if b.losses = tally.records(); len(b.losses) > 0 {
+		if err := b.addLate(); err != nil { // their numbers are higher
+			return err
+		}
+	}
 	for i := range b.losses {
 		seq := b.w.next
 		b.w.next++
@@ -281,6 +312,30 @@ func (b *build) buckets() error {
 		}
 	}
 	b.x.epoch++
+	return nil
+}
+
+// addLate puts what is in the journal alone into the file.
+func (b *build) addLate() error {
+	t := b.x.late
+	b.x.late = nil
+	if t == nil {
+		return nil
+	}
+	for i := range t.records {
+		s, err := t.records[i].decode(b.clocks)
+		if err != nil {
+			return fmt.Errorf("journal: record %d: %w", t.records[i].seq, err)
+		}
+		if err := b.add(s.Seq, &s.Record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jump notes that this process goes on with a number of its own.
+func (b *build) jump() {
 	if after := b.x.next - 1; b.w.next > b.x.next {
 		b.x.jumps = addJump(b.x.jumps, after, b.w.next, b.x.first)
 		b.x.next = b.w.next
@@ -288,7 +343,6 @@ func (b *build) buckets() error {
 			b.x.first, b.x.head = b.x.next, b.x.next-1
 		}
 	}
-	return nil
 }
 
 // add puts one record into the active segment.
@@ -300,11 +354,12 @@ func (b *build) add(seq uint64, r *gateway.Record) error {
 	s.Seq = seq
 	known := b.clocks.table.Load().byNumber[number]
 	s.At, s.Clock = bestTime(&s.Record, known)
+	at, q := stampTime(&s.Record, known)
 	bucket, again := b.twice(seq)
 	var seg *segment
 	var err error
 	if !again {
-		if seg, err = b.segment(seq); err != nil {
+		if seg, err = b.segment(seq, at, q); err != nil {
 			return err
 		}
 		bucket = b.bucket
@@ -325,7 +380,6 @@ func (b *build) add(seq uint64, r *gateway.Record) error {
 	if again {
 		return nil
 	}
-	at, q := stampTime(&s.Record, known)
 	seg.note(seq, number, len(blob), at, q)
 	b.x.records++
 	for _, name := range b.opt.Uplinks {
@@ -362,12 +416,13 @@ func stampTime(r *gateway.Record, known *boot) (time.Time, gateway.ClockQuality)
 	return bestTime(&own, known)
 }
 
-// segment is the one that seq belongs into; a full one gives way to a new one.
-func (b *build) segment(seq uint64) (*segment, error) {
+// segment is the one that a record of that time belongs into; a full one gives
+// way to a new one.
+func (b *build) segment(seq uint64, at time.Time, q gateway.ClockQuality) (*segment, error) {
 	segs := b.x.segments
 	if n := len(segs); n > 0 {
 		seg := &segs[n-1]
-		full := seg.bytes >= uint64(b.opt.SegmentBytes) || b.opt.MaxAge > 0 && b.stale(seg)
+		full := seg.bytes >= uint64(b.opt.SegmentBytes) || b.opt.MaxAge > 0 && q != gateway.ClockUnset && b.stale(seg, at)
 		if !full {
 			if b.bucket == nil {
 				if b.bucket = b.tx.Bucket(seqKey(seg.base)); b.bucket == nil {
@@ -411,70 +466,4 @@ func (b *build) seal(seg *segment) error {
 		return fmt.Errorf("%w: no list of segments", ErrDamaged)
 	}
 	return segs.Put(seqKey(seg.base), appendBlob(nil, blobSegment, b.x.id, appendSegment(nil, seg)))
-}
-
-// finish writes what the log knows about itself.
-func (b *build) finish() error {
-	meta := b.tx.Bucket(bucketMeta)
-	if meta == nil {
-		return fmt.Errorf("%w: no state", ErrDamaged)
-	}
-	if t := b.clocks.table.Load(); t.unsaved || b.lowestBoot > 0 {
-		b.table = t
-		if err := b.saveBoots(t); err != nil {
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(b.cursors)) {
-		c := b.cursors[name]
-		if old, ok := b.w.saved[name]; ok && sameCursor(old, c) && !b.begin {
-			continue
-		}
-		key := append(slices.Clone(prefixCursor), name...)
-		if err := meta.Put(key, appendBlob(nil, blobCursor, b.x.id, appendCursor(nil, name, c))); err != nil {
-			return err
-		}
-	}
-	if b.begin {
-		c := meta.Cursor()
-		var gone [][]byte
-		for k, _ := c.Seek(prefixCursor); bytes.HasPrefix(k, prefixCursor); k, _ = c.Next() {
-			if _, ok := b.cursors[string(k[len(prefixCursor):])]; !ok {
-				gone = append(gone, slices.Clone(k))
-			}
-		}
-		for _, k := range gone {
-			if err := meta.Delete(k); err != nil {
-				return err
-			}
-		}
-	}
-	if err := b.saveMarks(meta); err != nil {
-		return err
-	}
-	b.x.tx = uint64(b.tx.ID())
-	b.x.active = segment{}
-	if n := len(b.x.segments); n > 0 {
-		b.x.active = b.x.segments[n-1]
-	}
-	return meta.Put(keyState, appendBlob(nil, blobState, b.x.id, appendState(nil, &b.x.state)))
-}
-
-func (b *build) saveBoots(t *bootTable) error {
-	boots := b.tx.Bucket(bucketBoots)
-	if boots == nil {
-		return fmt.Errorf("%w: no boots", ErrDamaged)
-	}
-	for _, n := range slices.Sorted(maps.Keys(t.byNumber)) {
-		if n < b.lowestBoot {
-			if err := boots.Delete(seqKey(n)); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := boots.Put(seqKey(n), appendBlob(nil, blobBoot, b.x.id, appendBoot(nil, t.byNumber[n]))); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -433,7 +433,7 @@ func TestDamageWhileRunning(t *testing.T) {
 				}
 				cancel()
 				readers.Wait()
-				r.put(r.reading(1))
+				r.put(slices.Repeat([]gateway.Record{r.reading(1)}, mostSmall+1)...) // into the file
 				settle(r)
 				recs := r.all()
 				ascending(t, recs)

@@ -24,6 +24,11 @@
 // All values but those of bad are blobs (blob.go) with a
 // checksum, and can be found in the file whatever becomes of its pages.
 //
+// Small commits go to NAME.journal beside it first (journal.go), which costs one
+// block and one wait for the disk instead of five pages and two; their records
+// are in memory too until the next commit that goes into the file. After Close
+// all is in the file alone. To copy the files of a running log is to copy both.
+//
 // Beside the file lie NAME.spare, a few blocks that are given up when the disk
 // is full, so that old records can be dropped; at most two NAME.damaged-TIME;
 // and, while a damaged file is repaired, NAME.new.

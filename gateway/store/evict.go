@@ -99,6 +99,9 @@ func (b *build) need() (n int64) {
 	for _, p := range b.entries {
 		n += p.size
 	}
+	if b.x.late != nil {
+		n += b.x.late.bytes
+	}
 	for i := range b.job.saved {
 		n += recordSize(&b.job.saved[i].Record)
 	}
@@ -147,12 +150,10 @@ func expired(segs []segment, cursors map[string]gateway.Cursor, now gateway.Stam
 	return n
 }
 
-// stale says that a segment should be closed so that its oldest records need
-// not wait for its newest to expire.
-func (b *build) stale(seg *segment) bool {
-	now := b.opt.Clock.Now()
-	return seg.from != 0 && now.Quality != gateway.ClockUnset &&
-		now.Wall.UnixMicro()-seg.from > (b.opt.MaxAge/8).Microseconds()
+// stale says that a segment should be closed before a record of that time, so
+// that its oldest records need not wait for its newest to expire.
+func (b *build) stale(seg *segment, at time.Time) bool {
+	return seg.from != 0 && at.UnixMicro()-seg.from > (b.opt.MaxAge/8).Microseconds()
 }
 
 // acknowledged is how many segments every uplink has acknowledged.

@@ -42,7 +42,8 @@ func (l *Log) dropSuspects(bad []uint64) {
 	l.suspect = slices.Clone(l.suspect[len(bad):])
 }
 
-// copies looks through the whole file for sound copies of records.
+// copies looks through the whole file, and the journal, for sound copies of
+// records.
 func (l *Log) copies(seqs []uint64) map[uint64][]byte {
 	x := l.index.Load()
 	want := map[uint64]bool{}
@@ -70,6 +71,20 @@ func (l *Log) copies(seqs []uint64) map[uint64][]byte {
 		}
 		return true
 	})
+	if j, err := readJournal(l.path+journalSuffix, x.id); err == nil {
+		for _, f := range j.frames {
+			for i := range f.records {
+				s := &f.records[i]
+				if !want[s.Seq] || found[s.Seq] != nil && epochs[s.Seq] >= s.epoch {
+					continue
+				}
+				s.boot = l.clocks.number(s.Stamp)
+				if body, err := appendRecord(nil, s); err == nil {
+					found[s.Seq], epochs[s.Seq] = appendBlob(nil, blobRecord, x.id, body), s.epoch
+				}
+			}
+		}
+	}
 	return found
 }
 

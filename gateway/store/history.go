@@ -66,6 +66,7 @@ type query struct {
 	reading    uint64          // the one that is being read
 
 	erased  erased
+	late    *late   // when the plan was made
 	pending []piece // in the order of their keys
 	loaded  merger
 	given   int
@@ -138,6 +139,9 @@ func (h *query) plan() error {
 			return h.failed(err)
 		}
 		direct = direct[n:]
+	}
+	if err := h.fromJournal(x, &erasures); err != nil {
+		return h.failed(err)
 	}
 	h.erased = newErased(erasures)
 	slices.SortFunc(h.pending, func(a, b piece) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.base, b.base)) })
@@ -260,6 +264,30 @@ func (h *query) indirect(seg *segment, active bool, erasures *[]erasure) error {
 	}
 	if whole.lo <= whole.hi {
 		h.offer(whole)
+	}
+	return nil
+}
+
+// fromJournal takes in what is in the journal alone. Its pieces have no base.
+func (h *query) fromJournal(x *index, erasures *[]erasure) error {
+	h.late = x.late
+	t := newTail(0, h.generation, h.name)
+	for _, r := range x.waiting() {
+		if s, err := r.decode(h.clocks); err == nil {
+			t.add(&s)
+		}
+	}
+	c := t.columns[string(h.name)]
+	if c == nil {
+		return nil
+	}
+	var err error
+	for i := range c.blocks {
+		if b := &c.blocks[i]; b.group != groupErased {
+			h.offer(piece{block: *b})
+		} else if *erasures, err = decodeErasures(*erasures, b.body, b.count); err != nil {
+			return err
+		}
 	}
 	return nil
 }

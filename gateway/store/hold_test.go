@@ -64,15 +64,9 @@ func TestKilledAfterAcknowledgement(t *testing.T) {
 	if got := cloud.sum(); got != n || len(cloud.announced) == 0 {
 		t.Fatalf("%d arrived or were announced, want %d", got, n)
 	}
-	b, err := os.ReadFile(r.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.path = filepath.Join(t.TempDir(), "log.db")
-	if err := os.WriteFile(r.path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	copied := r.copied()
 	r.close()
+	r.path = copied
 	r.open()
 	more := 0 // before the uplink is connected, until something would be dropped
 	for ; more < 10_000 && r.Health().UsedBytes <= o.MaxSize && r.Health().Evicted == 0; more += 100 {

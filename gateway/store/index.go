@@ -41,6 +41,7 @@ type index struct {
 	records  uint64
 	bad      map[uint64]bool
 	stray    []uint64 // bases of columns that are of no use
+	late     *late    // what is in the journal alone; nil if nothing is
 	length   int64    // of the file
 	used     int64    // of that, without free pages
 }
@@ -57,7 +58,9 @@ func (x *index) clone() *index {
 
 // firstSeq is the lowest sequence in the log, 0 if it is empty.
 func (x *index) firstSeq() uint64 {
-	if x.records == 0 {
+	if w := x.waiting(); x.records == 0 && len(w) > 0 {
+		return w[0].seq
+	} else if x.records == 0 {
 		return 0
 	}
 	return x.first

@@ -20,10 +20,11 @@ type Inspection struct {
 	FileBytes int64                     `json:"file_bytes"`
 	UsedBytes int64                     `json:"used_bytes"` // without free pages
 	Records   uint64                    `json:"records"`
-	First     uint64                    `json:"first"`   // lowest sequence, 0 if empty
-	Head      uint64                    `json:"head"`    // highest sequence ever, 0 if none
-	Opened    uint64                    `json:"opened"`  // how often for writing
-	Damaged   uint64                    `json:"damaged"` // records known to be damaged
+	First     uint64                    `json:"first"`             // lowest sequence, 0 if empty
+	Head      uint64                    `json:"head"`              // highest sequence ever, 0 if none
+	Opened    uint64                    `json:"opened"`            // how often for writing
+	Damaged   uint64                    `json:"damaged"`           // records known to be damaged
+	Journal   uint64                    `json:"journal,omitempty"` // records that are in no segment yet
 	Segments  []SegmentInfo             `json:"segments"`
 	Cursors   map[string]gateway.Cursor `json:"cursors"`
 	Boots     []BootInfo                `json:"boots"`
@@ -49,8 +50,8 @@ type BootInfo struct {
 
 func (i *Inspection) fill(x *index, cursors map[string]gateway.Cursor, t *bootTable) {
 	i.FileBytes, i.UsedBytes = x.length, x.used
-	i.Records, i.First, i.Head, i.Opened, i.Damaged = x.records, x.firstSeq(), x.head, x.epoch, uint64(len(x.bad))
-	i.Cursors = cursors
+	i.Records, i.First, i.Head, i.Opened, i.Damaged = x.total(), x.firstSeq(), x.head, x.epoch, uint64(len(x.bad))
+	i.Cursors, i.Journal = cursors, uint64(len(x.waiting()))
 	for _, s := range x.segments {
 		info := SegmentInfo{From: s.base, To: s.last, Records: s.records, Bytes: s.bytes, Columns: s.columns.bytes}
 		if s.to != 0 {
@@ -143,8 +144,8 @@ func (l *Log) Verify(ctx context.Context) (Verification, error) {
 		}
 		from = after
 	}
-	if now := l.index.Load(); now.first == x.first && now.id == x.id && seen != x.records {
-		v.problem("%d records are there, of %d", seen, x.records)
+	if now := l.index.Load(); now.first == x.first && now.id == x.id && seen != x.total() {
+		v.problem("%d records are there, of %d", seen, x.total())
 	}
 	v.OK = len(v.Problems) == 0
 	return v, nil
@@ -164,14 +165,15 @@ func Verify(ctx context.Context, path string) (Verification, error) {
 // Reader reads a log's file that nobody writes to: after the gateway has
 // ended, or died. It reads damaged files as well.
 type Reader struct {
-	path   string
-	f      *os.File
-	log    *Log     // nil if the file is damaged
-	found  *finding // if it is
-	damage error
-	next   func() ([]gateway.Record, bool)
-	stop   func()
-	from   uint64
+	path    string
+	f       *os.File
+	log     *Log     // nil if the file is damaged
+	found   *finding // if it is
+	damage  error
+	journal journaled
+	next    func() ([]gateway.Record, bool)
+	stop    func()
+	from    uint64
 }
 
 // OpenReader opens the log's file path for reading. The error wraps ErrLocked
@@ -254,8 +256,15 @@ func (r *Reader) open() error {
 	if err := o.complete(); err != nil {
 		return err
 	}
+	j, err := readJournal(r.path+journalSuffix, known.id)
+	if err != nil {
+		d.close()
+		return err
+	}
+	r.journal = j
 	l := &Log{path: r.path, opt: o, log: o.Logger, clocks: newClocks(), file: d, cursors: known.cursors, wake: make(chan struct{}, 1)}
 	l.clocks.load(known.boots, 0)
+	l.cursors, _ = l.recall(&j, &known.index, known.cursors)
 	l.index.Store(&known.index)
 	r.log = l
 	return nil
@@ -271,6 +280,10 @@ func (r *Reader) salvage() error {
 		return err
 	}
 	r.found = scanFile(r.f, st.Size(), nil)
+	if r.journal, err = readJournal(r.path+journalSuffix, r.found.scan.id); err != nil {
+		return err
+	}
+	r.found.addJournal(&r.journal)
 	r.next, r.stop = iter.Pull(r.batches())
 	return nil
 }
@@ -352,13 +365,28 @@ func (r *Reader) Inspect() (Inspection, error) {
 	return i, err
 }
 
+// verify says what is wrong with a journal. A commit that was cut off is not: a
+// process that was killed may leave one.
+func (j *journaled) verify(v *Verification) {
+	if j.damaged > 0 {
+		v.problem("%d blocks of the journal are damaged", j.damaged)
+	}
+}
+
 // Verify reads the whole file.
 func (r *Reader) Verify(ctx context.Context) (Verification, error) {
 	if r.log != nil {
-		return r.log.Verify(ctx)
+		v, err := r.log.Verify(ctx)
+		for _, lost := range r.log.w.lost {
+			v.problem("records %d to %d are missing", lost.From, lost.To)
+		}
+		r.journal.verify(&v)
+		v.OK = len(v.Problems) == 0
+		return v, err
 	}
 	var v Verification
 	v.problem("%v", r.damage)
+	r.journal.verify(&v)
 	m := missing{f: r.found, last: max(r.found.first, 1) - 1}
 	err := r.found.records(func(s *stored) error {
 		v.Records++

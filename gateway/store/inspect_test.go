@@ -16,6 +16,9 @@ import (
 
 func TestInspectAndVerify(t *testing.T) {
 	r := newRig(t, Options{MaxSize: 1 << 20, Uplinks: []string{"cloud"}})
+	r.close()
+	r.plain = true
+	r.open()
 	r.fill(0, 3000)
 	r.SetCursor("cloud", gateway.Cursor{Next: 100})
 	r.arranged()
@@ -34,7 +37,7 @@ func TestInspectAndVerify(t *testing.T) {
 	}
 	live.UsedBytes, dead.UsedBytes = 0, 0 // the cursor was written since
 	live.FileBytes, dead.FileBytes = 0, 0
-	if !reflect.DeepEqual(live, dead) || dead.Records != 3000 || dead.Cursors["cloud"].Next != 100 || len(dead.Segments) < 2 || len(dead.Boots) != 1 || dead.Opened != 1 {
+	if !reflect.DeepEqual(live, dead) || dead.Records != 3000 || dead.Cursors["cloud"].Next != 100 || len(dead.Segments) < 2 || len(dead.Boots) != 1 || dead.Opened != 2 {
 		t.Fatalf("%+v\n%+v", live, dead)
 	}
 	v, err = Verify(t.Context(), r.path)

@@ -306,7 +306,7 @@ func (l *Log) healthLocked() Health {
 	}
 	if x := l.index.Load(); x != nil {
 		h.FileBytes, h.UsedBytes = x.length, x.used
-		h.Records, h.First, h.Head, h.Segments = x.records, x.firstSeq(), x.head, len(x.segments)
+		h.Records, h.First, h.Head, h.Segments = x.total(), x.firstSeq(), x.head, len(x.segments)
 	}
 	return h
 }

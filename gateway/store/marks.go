@@ -42,11 +42,7 @@ func (l *Log) ForgetMarks(session, upTo uint64) {
 // saveMarks writes the list if this transaction changes it, or an earlier
 // change is not on disk.
 func (b *build) saveMarks(meta *bbolt.Bucket) error {
-	for _, p := range b.entries {
-		if p.Mark.Session != 0 && len(p.Records) > 0 {
-			b.marked = append(b.marked, p.Mark)
-		}
-	}
+	b.marked = markedOf(b.entries)
 	if len(b.marked) == 0 && !b.marksMoved {
 		return nil
 	}
@@ -54,11 +50,21 @@ func (b *build) saveMarks(meta *bbolt.Bucket) error {
 	return meta.Put(keyMarks, appendBlob(nil, blobMarks, b.x.id, appendMarks(nil, all)))
 }
 
-// committedMarks notes what saveMarks wrote. Needs the log's mu.
-func (l *Log) committedMarks(b *build) {
-	if len(b.marked) > 0 {
+// markedOf gives the marks of entries that have records.
+func markedOf(entries []*pending) (out []gateway.Mark) {
+	for _, p := range entries {
+		if p.Mark.Session != 0 && len(p.Records) > 0 {
+			out = append(out, p.Mark)
+		}
+	}
+	return out
+}
+
+// addMarks notes what was committed. Needs the log's mu.
+func (l *Log) addMarks(marked []gateway.Mark) {
+	if len(marked) > 0 {
 		// What was forgotten meanwhile stays forgotten, and is written later.
-		l.marks.open = newestMarks(append(l.marks.open, b.marked...))
+		l.marks.open = newestMarks(append(l.marks.open, marked...))
 	}
 }
 

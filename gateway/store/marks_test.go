@@ -2,8 +2,6 @@ package store
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -29,15 +27,7 @@ func TestMarks(t *testing.T) {
 	// What another process would find if this one were killed now.
 	onDisk := func(want ...gateway.Mark) {
 		t.Helper()
-		raw, err := os.ReadFile(r.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		copied := filepath.Join(t.TempDir(), "log.db")
-		if err := os.WriteFile(copied, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		l, err := OpenLog(copied, r.opt)
+		l, err := OpenLog(r.copied(), r.opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,6 +90,7 @@ func (m *model) ack(rt *rapid.T) {
 func (m *model) cut(*rapid.T) {
 	m.rig.stop()
 	m.rig.Log.setFile(nil)
+	m.rig.closeJournal()
 	for _, up := range []string{"a", "b"} { // moves that were not committed are lost
 		m.cursors[up] = m.rig.w.saved[up]
 	}

@@ -129,6 +129,16 @@ func (l *Log) readSome(from uint64, maxRecords, maxBytes int, all *[]uint64) (ou
 			missing(from, seg.last)
 			from = max(from, seg.last+1)
 		}
+		for _, r := range x.late.from(from) {
+			if len(out) > 0 && (len(out) >= maxRecords || bytes >= maxBytes) {
+				after = r.seq
+				return nil
+			}
+			if s, err := r.decode(l.clocks); err == nil {
+				out = append(out, s.Record)
+				bytes += len(r.body)
+			}
+		}
 		after = 0
 		return nil
 	})
@@ -165,7 +175,22 @@ func (l *Log) Backward(fn func(gateway.Record) bool) error {
 		more := false
 		err := l.view(func(tx *bbolt.Tx, x *index) error {
 			recs, more = nil, false
-			bytes := 0
+			bytes, from := 0, from
+			waiting := x.waiting()
+			for i := len(waiting) - 1; i >= 0; i-- {
+				r := &waiting[i]
+				if r.seq >= from {
+					continue
+				}
+				if s, err := r.decode(l.clocks); err == nil {
+					recs = append(recs, s.Record)
+				}
+				from = r.seq
+				if len(recs) >= viewRecords/4 {
+					more = true
+					return nil
+				}
+			}
 			for i := min(x.find(from), len(x.segments)-1); i >= 0; i-- {
 				b := tx.Bucket(seqKey(x.segments[i].base))
 				if b == nil {

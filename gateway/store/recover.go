@@ -116,13 +116,14 @@ func (l *Log) reload(deep bool) error {
 func (l *Log) adopt(known *loaded) {
 	w, x, old := &l.w, &known.index, l.index.Load()
 	if old != nil && known.tx == 0 { // all of it went while the log was open
-		m := missing{f: &finding{first: old.first, next: old.head + 1, jumps: old.jumps, certain: true}}
+		m := missing{f: &finding{first: old.first, next: old.next, jumps: old.jumps, certain: true}}
 		m.end(0)
 		w.lost = append(w.lost, m.ranges...)
 	}
 	if old == nil {
 		w.hold = newHold(x.head)
 	}
+	w.reserved = x.reserved
 	if x.reserved == 0 && old != nil {
 		x.reserved = old.reserved
 	}
@@ -130,20 +131,35 @@ func (l *Log) adopt(known *loaded) {
 		w.next = l.firstNumber(x)
 	}
 	w.next = max(w.next, x.next)
+	l.clocks.load(known.boots, 0)
+	filed := known.cursors
+	var marks []gateway.Mark
+	switch {
+	case w.replaced: // the new file has it all
+	case old != nil:
+		x.withLate(old.late)
+	default:
+		j, err := readJournal(l.path+journalSuffix, x.id)
+		if err != nil {
+			l.log.Error("the journal cannot be read", "error", err)
+		}
+		known.cursors, marks = l.recall(&j, x, filed)
+	}
 	if w.replaced || known.tx == 0 {
 		w.replaced = false
 		l.generation.Add(1)
 	}
-	l.clocks.load(known.boots, 0)
 	l.setCursors(known.cursors, x)
 	l.mu.Lock()
 	if old == nil {
-		l.marks.open = known.marks
+		if l.marks.open = known.marks; marks != nil {
+			l.marks.open, l.marks.moved = marks, true
+		}
 	} else { // what is in memory holds, the file may be another one
 		l.marks.moved = true
 	}
 	l.mu.Unlock()
-	w.saved = known.cursors
+	w.saved, w.filed = known.cursors, filed
 	l.index.Store(x)
 }
 
@@ -247,6 +263,7 @@ func (l *Log) repair(damage error) error {
 func (l *Log) replace(f *os.File, size int64, damage error) error {
 	w, began := &l.w, time.Now()
 	found := scanFile(f, size, l.index.Load())
+	l.findLate(found)
 	defer debug.FreeOSMemory()
 	if found.scan.unreadable >= size {
 		return fmt.Errorf("%w; nothing of it can be read now", damage)
@@ -395,6 +412,9 @@ func (l *Log) rewrite(path string, f *finding, lean bool) (out rewritten, err er
 // that f is of, and the one to go on with.
 func (l *Log) above(f *finding) (reserved, next uint64) {
 	highest := max(f.highest(), l.w.next)
+	if l.w.scrub {
+		highest += mostNumbers
+	}
 	if l.w.next > 0 { // this process knows
 		return l.w.next - 1, l.w.next
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -34,7 +35,10 @@ type rig struct {
 	opt    Options
 	clock  *fakeclock.Clock
 	cancel context.CancelFunc
-	ended  chan error
+	plain  bool // no journal: each commit goes into the file
+
+	nameEvery time.Duration // 0: as usual
+	ended     chan error
 }
 
 func newRig(t testing.TB, o Options) *rig {
@@ -70,6 +74,12 @@ func (r *rig) open() {
 }
 
 func (r *rig) start(l *Log) {
+	if r.nameEvery > 0 {
+		l.w.nameEvery = r.nameEvery
+	}
+	if r.plain {
+		l.w.journalAt = time.Now().Add(time.Hour)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.Log, r.cancel, r.ended = l, cancel, make(chan error, 1)
 	go func() { r.ended <- l.Run(ctx) }()
@@ -98,6 +108,26 @@ func (r *rig) close() {
 		r.t.Log("close:", err)
 	}
 	r.Log = nil
+}
+
+// copied gives the path of a copy of the log's files as they are now: what
+// another process would find if this one were killed.
+func (r *rig) copied() string {
+	r.t.Helper()
+	path := filepath.Join(r.t.TempDir(), "log.db")
+	for _, suffix := range []string{"", journalSuffix} {
+		if st, err := os.Lstat(r.path + suffix); suffix != "" && (err != nil || !st.Mode().IsRegular()) {
+			continue
+		}
+		raw, err := os.ReadFile(r.path + suffix)
+		if err == nil {
+			err = os.WriteFile(path+suffix, raw, 0o600)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return path
 }
 
 func (r *rig) reopen() {

@@ -201,6 +201,9 @@ func (l *Log) due(now time.Time) (bool, time.Duration) {
 		at(l.w.hold.until)
 	}
 	if l.opt.MaxAge > 0 && at(l.w.agedAt.Add(idleFor)) {
+		if l.staleLate(x) {
+			return true, 0
+		}
 		n := expired(x.segments, l.cursors, l.opt.Clock.Now(), l.opt.MaxAge)
 		if l.w.hold.ready(x.segments, l.cursors, n, 0) > 0 {
 			return true, 0
@@ -371,6 +374,12 @@ func (l *Log) Close() error {
 			l.deliver(delivery{entries: batch})
 		}
 	}
+	if x := l.index.Load(); err == nil && x != nil && x.late != nil {
+		if err := l.write(job{flush: true}); err != nil {
+			l.log.Warn("what is in the journal stays there until the next start", "error", err)
+		}
+	}
+	l.closeJournal()
 	l.mu.Lock()
 	left := l.queue
 	l.queue, l.bytes, l.records, l.urgent = nil, 0, 0, 0

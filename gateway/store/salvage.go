@@ -44,7 +44,8 @@ type finding struct {
 	first   uint64 // records below were dropped
 	next    uint64 // records from here on were never acknowledged
 	jumps   []jump
-	certain bool // first, next and jumps are the log's last
+	certain bool     // first, next and jumps are the log's last
+	late    []stored // of the journal, ascending, with their boots; some may be in the file too
 }
 
 // lostRange is a run of numbers whose records were not found. Exact says that
@@ -181,6 +182,9 @@ func (f *finding) highest() uint64 {
 	for _, r := range f.runs {
 		h = max(h, r.last)
 	}
+	if n := len(f.late); n > 0 {
+		h = max(h, f.late[n-1].Seq)
+	}
 	for _, s := range f.states {
 		h = max(h, s.next-1)
 	}
@@ -206,6 +210,38 @@ func (f *finding) epoch() uint64 {
 // records calls fn with every record that was in the log, ascending, once
 // each, with its boot filled in. An error of fn ends it.
 func (f *finding) records(fn func(s *stored) error) error {
+	late := f.late
+	err := f.filed(func(s *stored) error {
+		for ; len(late) > 0 && late[0].Seq <= s.Seq; late = late[1:] {
+			if late[0].Seq == s.Seq { // the same one
+				continue
+			}
+			if err := fn(&late[0]); err != nil {
+				return err
+			}
+		}
+		return fn(s)
+	})
+	for ; err == nil && len(late) > 0; late = late[1:] {
+		err = fn(&late[0])
+	}
+	return err
+}
+
+// addJournal adds what a journal of the same log holds.
+func (f *finding) addJournal(j *journaled) {
+	if f.scan.id == 0 {
+		f.scan.id = j.id
+	}
+	records, cursors, _ := j.after(f.first, 0)
+	f.late = records
+	for name, c := range cursors {
+		f.cursors[name] = mergeCursors(f.cursors[name], c)
+	}
+}
+
+// filed calls fn with those of the file.
+func (f *finding) filed(fn func(s *stored) error) error {
 	runs := slices.Clone(f.runs)
 	slices.SortFunc(runs, func(a, b run) int {
 		switch {

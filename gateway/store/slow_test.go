@@ -12,6 +12,9 @@ import (
 // come meanwhile too; when it does, all is done, once.
 func TestSlowDisk(t *testing.T) {
 	r := newRig(t, Options{Patience: 20 * time.Millisecond})
+	r.close()
+	r.plain = true
+	r.open()
 	changes := make(chan Health, 10)
 	r.put(r.reading(1))
 	r.mu.Lock()

@@ -77,16 +77,9 @@ func (h *query) whole(rec *gateway.Record, v *value) (ok bool, err error) {
 		if h.Log.generation.Load() != h.generation {
 			return errStale
 		}
-		bucket := tx.Bucket(seqKey(v.base))
-		if bucket == nil {
-			return nil
-		}
-		key := seqKey(v.seq)
-		raw := bucket.Get(key)
-		h.readBytes.Add(int64(len(raw)))
-		s, err := readRecord(key, raw, x.id)
+		s, err := h.stored(tx, x, v)
 		if err != nil {
-			return nil // a reader of the log announces it
+			return nil // gone, or a reader of the log announces it
 		}
 		boot, at, clock := rec.Stamp.Boot, rec.At, rec.Clock
 		*rec, ok = s.Record, true
@@ -96,6 +89,24 @@ func (h *query) whole(rec *gateway.Record, v *value) (ok bool, err error) {
 		return nil
 	})
 	return ok, err
+}
+
+// stored reads the record of a value.
+func (h *query) stored(tx *bbolt.Tx, x *index, v *value) (stored, error) {
+	if v.base == 0 {
+		if r := h.late.from(v.seq); len(r) > 0 && r[0].seq == v.seq {
+			return decodeRecord(r[0].body)
+		}
+		return stored{}, errGone
+	}
+	bucket := tx.Bucket(seqKey(v.base))
+	if bucket == nil {
+		return stored{}, errGone
+	}
+	key := seqKey(v.seq)
+	raw := bucket.Get(key)
+	h.readBytes.Add(int64(len(raw)))
+	return readRecord(key, raw, x.id)
 }
 
 // load reads the first n pieces.
