@@ -29,7 +29,10 @@ type Broker struct {
 	log    *slog.Logger
 	limits Limits
 	own    string // "gateways/{id}"
-	cfg    Config
+
+	buffered atomic.Int64 // bytes that wait for sockets
+
+	cfg Config
 
 	server   *mqtt.Server
 	index    index

@@ -53,6 +53,7 @@ type Limits struct {
 	Pending        int           // connections that have not been let in yet; 100
 	ConnectRate    int           // connections accepted a second by a listener, after twice as many at once; 500
 	WriteBuffer    int           // bytes waiting for one connection's socket; 1 MiB
+	WriteTotal     int           // bytes waiting for all sockets, about: the more wait, the less one connection may have; 32 MiB
 	WriteTimeout   time.Duration // for 16 KiB to leave; 10 s
 
 	TopicBytes     int // of a topic or filter; 256
@@ -93,6 +94,7 @@ func (l *Limits) setDefaults() {
 	def(&l.Pending, 100)
 	def(&l.ConnectRate, 500)
 	def(&l.WriteBuffer, 1<<20)
+	def(&l.WriteTotal, 32<<20)
 	dur(&l.WriteTimeout, 10*time.Second)
 	def(&l.TopicBytes, 256)
 	def(&l.TopicLevels, 32)
@@ -121,7 +123,7 @@ func (l *Limits) check() error {
 		}
 	}
 	for name, v := range map[string]int{"Clients": l.Clients, "Pending": l.Pending, "ConnectRate": l.ConnectRate, "Sessions": l.Sessions,
-		"ConnectSize": l.ConnectSize, "WriteBuffer": l.WriteBuffer, "QueueMessages": l.QueueMessages, "QueueBytes": l.QueueBytes,
+		"ConnectSize": l.ConnectSize, "WriteBuffer": l.WriteBuffer, "WriteTotal": l.WriteTotal, "QueueMessages": l.QueueMessages, "QueueBytes": l.QueueBytes,
 		"QueueTotal": l.QueueTotal, "Filters": l.Filters, "FiltersTotal": l.FiltersTotal, "TopicBytes": l.TopicBytes,
 		"TopicLevels": l.TopicLevels, "ClientID": l.ClientID} {
 		within(name, v, 1, math.MaxInt)

@@ -31,19 +31,38 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	c.buf = append(c.buf, p...)
+	c.recount()
 	c.kick()
 	c.wmu.Unlock()
 	c.b.count.bytesOut.Add(uint64(len(p)))
 	return len(p), nil
 }
 
+// leastBuffer is what a connection may have waiting however many others have.
+const leastBuffer = 32 << 10
+
+// allowed is how many bytes may wait for this connection now. The more wait for
+// all of them, the fewer: those that do not read leave room for the others.
+func (c *conn) allowed() int {
+	free := c.b.limits.WriteTotal - int(c.b.buffered.Load())
+	return min(c.b.limits.WriteBuffer, max(free/8, leastBuffer))
+}
+
+// recount tells the broker how much waits for this connection. Needs wmu.
+func (c *conn) recount() {
+	if held := len(c.buf) + c.writing; held != c.counted {
+		c.b.buffered.Add(int64(held - c.counted))
+		c.counted = held
+	}
+}
+
 // room says whether n bytes fit now. If not, onDrain is called once when half
-// of the buffer is free.
+// of what is allowed is free.
 func (c *conn) room(n int) bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	held := len(c.buf) + c.writing
-	if held == 0 || held+n <= c.b.limits.WriteBuffer {
+	if held == 0 || held+n <= c.allowed() {
 		return true
 	}
 	c.wantDrain = true
@@ -55,7 +74,7 @@ func (c *conn) fits(n int) bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	held := len(c.buf) + c.writing
-	return !c.closing && (held == 0 || held+n <= c.b.limits.WriteBuffer)
+	return !c.closing && (held == 0 || held+n <= c.allowed())
 }
 
 // kick sees to it that somebody writes. Needs wmu.
@@ -79,6 +98,10 @@ func (c *conn) flush() {
 	defer func() {
 		if !gone {
 			_ = c.raw.Close()
+			c.wmu.Lock()
+			c.buf, c.writing = nil, 0
+			c.recount()
+			c.wmu.Unlock()
 			close(c.flushed)
 		}
 	}()
@@ -146,7 +169,8 @@ func (c *conn) writeOut(out []byte) error {
 		out = out[n:]
 		c.wmu.Lock()
 		c.writing -= n
-		call := c.wantDrain && len(c.buf)+c.writing <= c.b.limits.WriteBuffer/2
+		c.recount()
+		call := c.wantDrain && len(c.buf)+c.writing <= c.allowed()/2
 		if call {
 			c.wantDrain = false
 		}
@@ -193,6 +217,7 @@ func (c *conn) abort() {
 	_ = c.Close()
 	c.wmu.Lock()
 	c.buf, c.discard = nil, false
+	c.recount()
 	_ = c.raw.SetDeadline(time.Unix(1, 0))
 	c.wmu.Unlock()
 }

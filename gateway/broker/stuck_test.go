@@ -56,6 +56,39 @@ func TestStuckSubscriber(t *testing.T) {
 	}
 }
 
+// Subscribers that do not read share a bound: the more there are, the less waits
+// for each. Who reads gets everything, and when the others have gone nothing is
+// counted as waiting.
+func TestStuckSubscribersShare(t *testing.T) {
+	const stuck = 30
+	r := start(t, func(c *Config) {
+		c.Limits.WriteBuffer, c.Limits.WriteTotal, c.Limits.WriteTimeout = 1<<20, 4<<20, patience
+	})
+	var all []*client
+	for i := range stuck {
+		c := r.connect(who{id: fmt.Sprint("stuck-", i)})
+		c.subscribe(0, "plain/#")
+		_ = c.conn.(*net.TCPConn).SetReadBuffer(4096)
+		all = append(all, c)
+	}
+	good := r.connect(who{id: "good"})
+	good.subscribe(0, "plain/#")
+	pub := r.connect(who{id: "pub"})
+	payload, most := long(8<<10), int64(0)
+	for i := range 1500 { // 12 MB to each, of which the kernel takes some
+		pub.post("plain/a", payload, 1, uint16(i%1000+1))
+		good.wantPublish("plain/a", payload)
+		most = max(most, r.buffered.Load())
+	}
+	if dropped := r.Stats().Dropped["buffer_full"]; most > 4<<20 || most < 1<<20 || dropped < 1000 {
+		t.Errorf("%d bytes waited at most, %d messages were dropped: %v", most, dropped, r.Stats().Dropped)
+	}
+	for _, c := range all {
+		_ = c.conn.Close()
+	}
+	r.eventually("nothing waits", func() bool { return r.buffered.Load() == 0 })
+}
+
 // A client that sends much and reads no acknowledgements is cut when they fill
 // its buffer.
 func TestUnreadAcknowledgements(t *testing.T) {
