@@ -18,7 +18,7 @@ var errDiscarded = errors.New("connection discarded")
 
 // Sizes and times of a conn.
 const (
-	roomBytes   = 128 << 10              // bytes waiting above which hold blocks
+	roomBytes   = 128 << 10              // bytes waiting above which it is crowded
 	blockBytes  = 1 << 20                // bytes waiting above which Write blocks
 	chunkBytes  = 16 << 10               // written to the socket at once
 	chunkTime   = 20 * time.Second       // longest time for a chunk
@@ -49,11 +49,22 @@ type conn struct {
 	err     error
 	closing bool
 	ended   func(cause error) // called once, by abort, with mu held
+	full    bool              // crowded said so
+	news    chan struct{}     // of 1: something was answered, or there is room
+	due     int               // answers until then
+	open    map[uint16]*reply // by packet identifier: what was written by send and waits for its answer
+	ours    uint16            // last identifier that send used
+	theirs  uint16            // and the library
+	ping    *time.Timer       // runs while a PINGREQ has no answer
+	patient time.Duration     // longest time for that
 	flushed chan struct{}     // the writing goroutine has ended
 }
 
-func newConn(raw net.Conn, mark string, ended func(error)) *conn {
-	c := &conn{raw: raw, ended: ended, frames: frames{mark: mark}, in: make([]byte, writeBuffer), pending: make([]byte, 0, writeBuffer), spare: make([]byte, 0, writeBuffer), flushed: make(chan struct{})}
+// newConn makes one of raw. Patient is how long a PINGREQ may be without an
+// answer.
+func newConn(raw net.Conn, mark string, patient time.Duration, ended func(error)) *conn {
+	c := &conn{raw: raw, patient: patient, ended: ended, open: map[uint16]*reply{}, news: make(chan struct{}, 1), in: make([]byte, writeBuffer), pending: make([]byte, 0, writeBuffer), spare: make([]byte, 0, writeBuffer), flushed: make(chan struct{})}
+	c.frames = frames{mark: mark, take: c.answered}
 	c.room, c.work = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	go c.flush()
 	return c
@@ -92,6 +103,10 @@ func (c *conn) flush() {
 		c.mu.Lock()
 		c.spare, c.busy = out, 0
 		c.room.Broadcast()
+		if c.full && len(c.pending) <= roomBytes {
+			c.full = false
+			c.tell()
+		}
 		c.mu.Unlock()
 	}
 }
@@ -101,29 +116,26 @@ func (c *conn) flush() {
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.pending) > blockBytes && c.err == nil {
-		c.room.Wait()
+	if err := c.ready(); err != nil {
+		return 0, err
 	}
-	if c.err != nil {
-		return 0, c.err
-	}
-	if c.closing {
-		return 0, errDiscarded
+	if len(p) > 0 {
+		c.note(p) // the library writes whole packets
 	}
 	c.pending = append(c.pending, p...)
 	c.work.Signal()
 	return len(p), nil
 }
 
-// hold waits until there is room for more publishes. It reports whether the
-// connection is still good.
-func (c *conn) hold() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.pending)+c.busy > roomBytes && c.err == nil {
+// ready waits until something may be written. The lock is held.
+func (c *conn) ready() error {
+	for len(c.pending) > blockBytes && c.err == nil {
 		c.room.Wait()
 	}
-	return c.err == nil
+	if c.err == nil && c.closing {
+		return errDiscarded
+	}
+	return c.err
 }
 
 // waiting is the number of bytes that are not with the socket yet.
@@ -139,7 +151,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		if c.broken != nil {
 			return 0, c.abort(c.broken)
 		}
+		c.gather()
 		n, err := c.raw.Read(c.in)
+		if n > 0 {
+			c.heard()
+		}
 		var bad error
 		c.buf, bad = c.frames.pass(c.buf[:0], c.in[:n])
 		if err == nil {
@@ -162,6 +178,7 @@ func (c *conn) abort(cause error) error {
 			cause = errDiscarded
 		}
 		c.err = cause
+		c.quit()
 		c.room.Broadcast()
 		c.work.Broadcast()
 		under := c.raw

@@ -14,7 +14,7 @@ import (
 
 func TestConnGathersWrites(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, "", func(error) {})
+	c := newConn(ours, "", time.Minute, func(error) {})
 	var want bytes.Buffer
 	for i := range 100 {
 		p := bytes.Repeat([]byte{byte(i)}, i)
@@ -36,7 +36,7 @@ func TestConnGathersWrites(t *testing.T) {
 
 func TestConnCloseLetsTheLastWordsOut(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, "", func(error) {})
+	c := newConn(ours, "", time.Minute, func(error) {})
 	go func() {
 		c.Write([]byte("goodbye"))
 		c.Close()
@@ -51,7 +51,7 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	ended := make(chan error, 1)
-	c := newConn(ours, "", func(err error) { ended <- err })
+	c := newConn(ours, "", time.Minute, func(err error) { ended <- err })
 	results := make(chan error, 3)
 	go func() { // blocks: far too much, and nobody reads
 		var err error
@@ -61,9 +61,12 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 		results <- err
 	}()
 	go func() {
-		for c.hold() {
+		for {
+			if r := c.publish(&message{topic: "t", qos: 1, payload: make([]byte, blockBytes)}); r.err != nil {
+				results <- r.err
+				return
+			}
 		}
-		results <- errDiscarded
 	}()
 	go func() {
 		_, err := c.Read(make([]byte, 1))
@@ -83,7 +86,7 @@ func TestConnAbortEndsAllWaiting(t *testing.T) {
 
 func TestConnKeepsTheFirstCause(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, "", func(error) {})
+	c := newConn(ours, "", time.Minute, func(error) {})
 	theirs.Close()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read: %v", err)

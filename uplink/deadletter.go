@@ -96,11 +96,11 @@ func (q *suspect) unpack() {
 // blame looks at how a drain ended: with the cloud closing the connection, or
 // passing over the oldest publish, that is a strike against the latter.
 func (u *Uplink) blame(d *drain, err error) {
-	if len(d.flight) == 0 || d.lane.count.Load() <= d.settled {
+	if len(d.flight) == 0 || d.lane.count <= d.settled {
 		return // nothing was on its way
 	}
 	head := d.flight[0]
-	if head.answered() && (closedByPeer(err) || errors.Is(err, errAckTimeout) && d.lane.overtaken.Load()) {
+	if head.answered() && (closedByPeer(err) || errors.Is(err, errAckTimeout) && d.overtaken()) {
 		u.suspect.strike(head.about, head.batch, err)
 	}
 }

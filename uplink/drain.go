@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"fieldgate/gateway"
@@ -28,9 +29,10 @@ const (
 type drain struct {
 	u       *Uplink
 	s       *session
-	lane    *lane
+	lane    lane
 	flight  []*parcel // sent, oldest first
 	bytes   int       // of flight
+	full    bool      // there was no room for more, and is not enough yet
 	settled int64     // taken out of flight
 	moved   time.Time // when the oldest in flight became that
 	acked   []gateway.Range
@@ -47,7 +49,7 @@ func (u *Uplink) drain(ctx context.Context, s *session) error {
 	if u.suspect.strikes > 0 {
 		group = 1 // so that the oldest without an answer is the one that is refused
 	}
-	d := &drain{u: u, s: s, lane: newLane(s, u.cfg.Window, group)}
+	d := &drain{u: u, s: s, lane: lane{conn: s.conn, group: group}}
 	for _, seqs := range []map[uint64]struct{}{u.abandoned, u.gaps} {
 		maps.DeleteFunc(seqs, func(seq uint64, _ struct{}) bool { return !u.unsent(seq) })
 	}
@@ -67,13 +69,9 @@ func (u *Uplink) drain(ctx context.Context, s *session) error {
 	stop()
 	d.live.stop()
 	d.back.stop()
-	close(d.lane.out)
 	if !errors.Is(err, errStopped) && !errors.Is(err, errLog) {
 		s.fail(err)
-		for p := range d.lane.acked { // what was acknowledged before the end counts
-			d.settle(p)
-		}
-		d.flush()
+		_ = d.collect() // what was acknowledged before the end counts
 		u.blame(d, err)
 	}
 	for _, p := range d.flight {
@@ -100,6 +98,9 @@ func (d *drain) loop(ctx context.Context) error {
 	var turn, stopping <-chan time.Time
 	done := ctx.Done()
 	for {
+		if err := d.collect(); err != nil {
+			return err
+		}
 		broken := errors.Join(d.live.now.err, d.back.now.err)
 		var live, back <-chan chunk
 		if done != nil && broken == nil {
@@ -109,6 +110,9 @@ func (d *drain) loop(ctx context.Context) error {
 			}
 			live, back = d.live.wants(), d.back.wants()
 		}
+		if len(d.flight) > 0 && d.flight[0].done() {
+			continue // at QoS 0 there is nothing to wait for
+		}
 		if len(d.flight) == 0 && done == nil {
 			return errStopped
 		}
@@ -116,24 +120,16 @@ func (d *drain) loop(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", errLog, broken)
 		}
 		select {
-		case p, ok := <-d.lane.acked:
-			if !ok {
-				<-d.s.dead
-				return d.s.err
-			}
-			d.settle(p)
-			for range len(d.lane.acked) {
-				if p, ok = <-d.lane.acked; ok {
-					d.settle(p)
-				}
-			}
-			d.flush()
+		case <-d.s.conn.news:
 		case c, open := <-live:
 			d.live.take(d, c, open)
 		case c, open := <-back:
 			d.back.take(d, c, open)
 		case <-turn:
 		case <-ack.C:
+			if err := d.collect(); err != nil {
+				return err
+			}
 			left := d.deadline()
 			if left <= 0 {
 				return errAckTimeout
@@ -145,6 +141,7 @@ func (d *drain) loop(ctx context.Context) error {
 			return d.s.err
 		case <-done:
 			done, stopping = nil, time.After(d.u.paces.stop)
+			d.s.conn.listen(false)
 		}
 	}
 }
@@ -158,14 +155,25 @@ func (d *drain) deadline() time.Duration {
 	return d.u.cfg.AckTimeout + slow - time.Since(d.moved)
 }
 
-// room reports whether one more publish may be sent.
+// room reports whether one more publish may be sent. Once there was none, it
+// takes a quarter of the window until there is again: a few publishes cost the
+// system as much as one.
 func (d *drain) room() bool {
-	return len(d.flight) < d.u.cfg.Window && d.bytes < flightBytes
+	window, bytes := d.u.cfg.Window, flightBytes
+	if d.full {
+		window, bytes = window-window/4, bytes-bytes/4
+	}
+	d.full = len(d.flight) >= window || d.bytes >= bytes
+	return !d.full && !d.s.conn.crowded()
 }
 
 // fill sends what may be sent now. It returns how long to wait for the rate of
 // the backlog if nothing else happens.
 func (d *drain) fill() time.Duration {
+	defer func() {
+		d.lane.push()
+		d.s.conn.listen(d.full)
+	}()
 	for d.room() {
 		p := d.live.next(d)
 		if p == nil {
@@ -204,7 +212,27 @@ func (d *drain) send(st *stream, p *parcel) {
 		u.counts.resent.Add(1)
 	}
 	u.echoes.sent(p.message)
-	d.lane.out <- p
+	d.lane.send(p)
+}
+
+// collect takes what is acknowledged out of flight, in order. An error is that of
+// the oldest.
+func (d *drain) collect() error {
+	defer d.flush()
+	for len(d.flight) > 0 && d.flight[0].done() {
+		p := d.flight[0]
+		if err := p.receipt.Error(); err != nil {
+			return d.s.reason(p.receipt)
+		}
+		d.settle(p)
+	}
+	return nil
+}
+
+// overtaken says that the cloud acknowledged something after the oldest publish
+// that it did not acknowledge.
+func (d *drain) overtaken() bool {
+	return slices.ContainsFunc(d.flight, func(p *parcel) bool { return p.answered() && p.completed() })
 }
 
 // settle takes the oldest publish, which is acknowledged, out of flight.

@@ -22,6 +22,9 @@ var errFrame = errors.New("the cloud sent a packet that cannot be right")
 // where otherwise a persistent session would send it again for ever.
 type frames struct {
 	mark string // payload in place of one that is too large
+	// take is asked about an acknowledgement, and is true if it is not for the
+	// library. May be nil.
+	take func(kind byte, id uint16) bool
 
 	first  byte // of the packet being read; kind 0: before it
 	kind   byte
@@ -29,7 +32,8 @@ type frames struct {
 	length int    // remaining length; once known, bytes of the body still to come
 	body   bool   // the length is known
 	large  bool   // the body is that of a PUBLISH larger than maxPacket
-	head   []byte // its topic and packet id
+	ack    bool   // the body is a packet id and no more
+	head   []byte // its topic and packet id; of ack the id
 	said   bool   // what stands for it has been let through
 }
 
@@ -48,7 +52,7 @@ const (
 )
 
 // next is ready for the next packet.
-func (f *frames) next() { *f = frames{mark: f.mark} }
+func (f *frames) next() { *f = frames{mark: f.mark, take: f.take} }
 
 // pass takes the next bytes of the stream and appends to dst what the library
 // may have of them. Dst is good on an error, too: it ends before the packet
@@ -79,6 +83,15 @@ func (f *frames) pass(dst, p []byte) ([]byte, error) {
 					return dst, err
 				}
 			}
+		case f.ack:
+			n := min(f.length, len(p))
+			f.head, p, f.length = append(f.head, p[:n]...), p[n:], f.length-n
+			if f.length == 0 {
+				if id := uint16(f.head[0])<<8 | uint16(f.head[1]); f.take == nil || !f.take(f.kind, id) {
+					dst = append(dst, f.first, 2, f.head[0], f.head[1])
+				}
+				f.next()
+			}
 		case f.large:
 			n := min(f.length, len(p))
 			dst = f.shorten(dst, p[:n])
@@ -103,6 +116,9 @@ func (f *frames) begin(dst []byte) ([]byte, error) {
 	switch {
 	case f.kind == packetSuback && f.length != 3:
 		return dst, fmt.Errorf("%w: SUBACK of %d bytes", errFrame, f.length)
+	case f.length == 2 && (f.kind == packetPuback || f.kind == packetPubrec || f.kind == packetPubcomp || f.kind == packetUnsuback):
+		f.ack = true
+		return dst, nil
 	case f.length > maxPacket && f.kind == packetPublish:
 		f.large = true
 		return dst, nil

@@ -1,132 +1,75 @@
 package uplink
 
 import (
-	"sync/atomic"
-
-	mqtt "github.com/eclipse/paho.mqtt.golang"
-
 	"fieldgate/gateway"
 )
 
 // parcel is one publish on its way.
 type parcel struct {
 	message
-	covers gateway.Range // records that are acknowledged with it; From > To: none
-	about  gateway.Range // records that it is made of, or part of (a batch)
-	batch  bool
-	back   bool // of the backlog stream
-	token  mqtt.Token
+	covers  gateway.Range // records that are acknowledged with it; From > To: none
+	about   gateway.Range // records that it is made of, or part of (a batch)
+	batch   bool
+	back    bool    // of the backlog stream
+	receipt receipt // nil: nothing is asked yet that would answer for it
 }
 
-// lane sends parcels in order and reports them back, in the same order, as the
-// cloud acknowledges them. What is to be asked for at QoS 0 it sends in groups
-// with a round trip behind each, whose answer counts for the group. It never makes its user wait for the client library:
-// what hangs in there hangs in a goroutine of the lane, which the session's
-// wait group knows.
+// lane writes parcels in order. What is to be asked for at QoS 0 it sends in
+// groups with a round trip behind each, whose answer counts for the group.
 type lane struct {
-	out    chan *parcel // to be sent; closed by its user
-	posted chan *parcel // sent
-	acked  chan *parcel // acknowledged; closed at the end
-	// overtaken says, once acked is closed, that the cloud acknowledged
-	// something after the oldest publish that it did not acknowledge.
-	overtaken atomic.Bool
-	group     int          // parcels with one round trip, at most
-	count     atomic.Int64 // parcels that went out
+	conn  *conn
+	group int       // parcels with one round trip, at most
+	open  []*parcel // sent, with no round trip behind them yet
+	count int64     // parcels that went out
 }
 
-// newLane starts a lane for at most window parcels at once; with that, sending
-// to out never blocks.
-func newLane(s *session, window, group int) *lane {
-	l := &lane{
-		group:  group,
-		out:    make(chan *parcel, window),
-		posted: make(chan *parcel, window),
-		acked:  make(chan *parcel, window),
+// send writes p; it leaves with push.
+func (l *lane) send(p *parcel) {
+	if !p.asked {
+		l.ask()
 	}
-	s.wg.Add(2)
-	go func() {
-		defer s.wg.Done()
-		l.post(s)
-	}()
-	go func() {
-		defer s.wg.Done()
-		l.watch(s)
-	}()
-	return l
-}
-
-func (l *lane) post(s *session) {
-	defer close(l.posted)
-	var open []*parcel // sent, with no round trip behind them yet
-	for p := range l.out {
-		if !s.conn.hold() {
-			return
-		}
-		if !p.asked && len(open) > 0 {
-			l.ask(s, open)
-			open = open[:0]
-		}
-		p.token = s.client.Publish(p.topic, p.qos, p.retain, p.payload)
-		l.count.Add(1)
-		if !p.asked {
-			l.posted <- p
-			continue
-		}
-		open = append(open, p)
-		if len(l.out) == 0 || len(open) >= l.group {
-			l.ask(s, open)
-			open = open[:0]
-		}
+	r := l.conn.write(&p.message)
+	l.count++
+	if !p.asked || r.err != nil {
+		p.receipt = r
+		return
+	}
+	if l.open = append(l.open, p); len(l.open) >= l.group {
+		l.ask()
 	}
 }
 
-// ask sends a round trip behind parcels.
-func (l *lane) ask(s *session, group []*parcel) {
-	token := s.ask(group[len(group)-1].token)
-	for _, p := range group {
-		if p.token.Error() == nil {
-			p.token = token
-		}
-		l.posted <- p
+// ask sends a round trip behind the parcels that have none.
+func (l *lane) ask() {
+	if len(l.open) == 0 {
+		return
 	}
+	r := l.conn.writeAsk()
+	for i, p := range l.open {
+		p.receipt = r
+		l.open[i] = nil
+	}
+	l.open = l.open[:0]
 }
 
-func (l *lane) watch(s *session) {
-	defer close(l.acked)
-	for p := range l.posted {
-		select {
-		case <-p.token.Done():
-		case <-s.dead:
-		}
-		if !completed(p.token) {
-			if err := s.reason(p.token); err != nil {
-				s.fail(err)
-			}
-			break
-		}
-		l.acked <- p
-	}
-	for {
-		select {
-		case p, ok := <-l.posted:
-			if !ok {
-				return
-			}
-			if p.answered() && completed(p.token) {
-				l.overtaken.Store(true)
-			}
-		default:
-			return
-		}
-	}
+// push has everything leave.
+func (l *lane) push() {
+	l.ask()
+	l.conn.push()
 }
 
-// completed reports whether the cloud has acknowledged the publish of t.
-func completed(t mqtt.Token) bool {
+// done reports whether the outcome of p is known.
+func (p *parcel) done() bool {
+	if p.receipt == nil {
+		return false
+	}
 	select {
-	case <-t.Done():
-		return t.Error() == nil
+	case <-p.receipt.Done():
+		return true
 	default:
 		return false
 	}
 }
+
+// completed reports whether the cloud has acknowledged p.
+func (p *parcel) completed() bool { return p.done() && p.receipt.Error() == nil }

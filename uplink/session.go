@@ -86,7 +86,7 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		SetConnectRetry(false).
 		SetConnectTimeout(u.cfg.ConnectWait).
 		SetKeepAlive(u.cfg.KeepAlive).
-		SetPingTimeout(min(pingWait, u.cfg.AckTimeout)).
+		SetPingTimeout(24 * time.Hour). // conn judges that, see silent
 		SetWriteTimeout(handTimeout).
 		SetOrderMatters(true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { o.receive(m) }).
@@ -104,7 +104,7 @@ func (u *Uplink) connect(ctx context.Context, o dialOptions) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := newConn(raw, u.mark, func(cause error) {
+		c := newConn(raw, u.mark, min(pingWait, u.cfg.AckTimeout), func(cause error) {
 			time.AfterFunc(lostGrace, func() { s.fail(cause) })
 		})
 		s.conn = c
@@ -160,8 +160,8 @@ func (s *session) reap() {
 	s.wg.Wait()
 }
 
-// do sends something and waits until the cloud has answered: nil then. The
-// session stays as it is on an error.
+// do sends something by the library and waits until the cloud has answered: nil
+// then. The session stays as it is on an error.
 func (s *session) do(ctx context.Context, timeout time.Duration, send func() mqtt.Token) (mqtt.Token, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -171,61 +171,53 @@ func (s *session) do(ctx context.Context, timeout time.Duration, send func() mqt
 		defer s.wg.Done()
 		handed <- send()
 	}()
-	var token mqtt.Token
-	var done <-chan struct{}
-	for {
-		select {
-		case token = <-handed:
-			handed, done = nil, token.Done()
-		case <-done:
-			return token, s.reason(token)
-		case <-s.dead:
-			return nil, s.err
-		case <-timer.C:
-			return nil, errAckTimeout
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	select {
+	case token := <-handed:
+		return token, s.outcome(ctx, timer, token)
+	case <-s.dead:
+		return nil, s.err
+	case <-timer.C:
+		return nil, errAckTimeout
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
+}
+
+// outcome waits for that of r.
+func (s *session) outcome(ctx context.Context, timer *time.Timer, r receipt) error {
+	select {
+	case <-r.Done():
+		return s.reason(r)
+	case <-s.dead:
+		return s.err
+	case <-timer.C:
+		return errAckTimeout
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await waits until the cloud has answered what was sent with receipt r: nil
+// then. The session stays as it is on an error.
+func (s *session) await(ctx context.Context, timeout time.Duration, r receipt) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	return s.outcome(ctx, timer, r)
 }
 
 // publish sends one message and waits for its acknowledgement, or for that of
 // the round trip behind it.
 func (s *session) publish(ctx context.Context, timeout time.Duration, m message) error {
-	_, err := s.do(ctx, timeout, func() mqtt.Token {
-		token := s.client.Publish(m.topic, m.qos, m.retain, m.payload)
-		if m.asked {
-			token = s.ask(token)
-		}
-		return token
-	})
-	return err
-}
-
-// nothing is a filter that the data connection never subscribes to.
-const nothing = "none"
-
-// ask begins a round trip, once the publish of former is with conn: the end of a
-// subscription that there is none of, because a server must answer that too
-// (MQTT 3.1.1 section 3.10.4). Servers read what a client sends in its order, so
-// the answer says that the cloud has what was sent before, not what it did with
-// it. The library sends PINGREQ by its own timetable only.
-func (s *session) ask(former mqtt.Token) mqtt.Token {
-	select {
-	case <-former.Done():
-		if former.Error() != nil {
-			return former
-		}
-	case <-s.dead:
-		return former
+	r := s.conn.publish(&m)
+	if m.asked && r.err == nil {
+		r = s.conn.ask()
 	}
-	return s.client.Unsubscribe(nothing)
+	return s.await(ctx, timeout, r)
 }
 
 // trip makes a round trip to the cloud.
 func (s *session) trip(ctx context.Context, timeout time.Duration) error {
-	_, err := s.do(ctx, timeout, func() mqtt.Token { return s.client.Unsubscribe(nothing) })
-	return err
+	return s.await(ctx, timeout, s.conn.ask())
 }
 
 // subscribe asks for one filter; the answer must be for one (see frames).
@@ -250,10 +242,10 @@ func granted(t *mqtt.SubscribeToken, filter string) bool {
 // errRefused is a subscription that the cloud did not grant.
 var errRefused = errors.New("the cloud refuses the subscription")
 
-// reason is why a completed token failed, nil if it did not. The library may
+// reason is why what r stands for failed, nil if it did not. The library may
 // only know that the connection is gone; the socket knows how.
-func (s *session) reason(t mqtt.Token) error {
-	err := t.Error()
+func (s *session) reason(r receipt) error {
+	err := r.Error()
 	if c := s.conn.cause(); err != nil && c != nil && !errors.Is(c, errDiscarded) {
 		return c
 	}

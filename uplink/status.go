@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // paces are what a test makes shorter.
@@ -172,16 +170,14 @@ func digits(n uint64) int { return len(strconv.FormatUint(n, 10)) }
 
 // say publishes the state as it is now.
 func (b *status) say(ctx context.Context, s *session, wait time.Duration, state string) error {
-	_, err := s.do(ctx, wait, func() mqtt.Token {
-		b.send.Lock() // an online that is on its way goes out before an offline
-		defer b.send.Unlock()
-		fields, now := b.look()
-		if state == "online" {
-			b.last, b.sent = now, time.Now()
-		}
-		return s.client.Publish(b.topic, 1, true, b.payload(state, fields))
-	})
-	if err != nil {
+	b.send.Lock() // an online that is on its way goes out before an offline
+	fields, now := b.look()
+	if state == "online" {
+		b.last, b.sent = now, time.Now()
+	}
+	r := s.conn.publish(&message{topic: b.topic, qos: 1, retain: true, payload: b.payload(state, fields)})
+	b.send.Unlock()
+	if err := s.await(ctx, wait, r); err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
 	return nil

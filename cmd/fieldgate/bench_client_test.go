@@ -122,15 +122,15 @@ func (c *bareClient) publish(buf []byte, topic string, qos byte, payload []byte)
 	return append(buf, packet(0x30|qos<<1, mqttString(topic), id, payload)...)
 }
 
-// flood publishes n messages at QoS 1 with at most window of them not
-// acknowledged, and returns when all are. It can be called in any goroutine.
-func (c *bareClient) flood(topic string, n, window int) error {
+// flood publishes n messages at QoS 1, to topics in turn, with at most window of
+// them not acknowledged, and returns when all are. It can be called in any goroutine.
+func (c *bareClient) flood(topics []string, n, window int) error {
 	var buf []byte
 	sent, acked := 0, 0
 	for acked < n {
 		buf = buf[:0]
 		for ; sent < n && sent-acked < window; sent++ {
-			buf = c.publish(buf, topic, 1, fmt.Appendf(nil, `{"value": %d}`, 100000+sent%100000))
+			buf = c.publish(buf, topics[sent%len(topics)], 1, fmt.Appendf(nil, `{"value": %d}`, 100000+sent%100000))
 		}
 		if len(buf) > 0 {
 			if _, err := c.conn.Write(buf); err != nil {

@@ -118,7 +118,7 @@ func shared(b *testing.B, c *contender) {
 		var wg sync.WaitGroup
 		for i, client := range clients {
 			wg.Go(func() {
-				if err := client.flood(benchTopic(i), n, window); err != nil {
+				if err := client.flood([]string{benchTopic(i)}, n, window); err != nil {
 					b.Error(err)
 				}
 			})
