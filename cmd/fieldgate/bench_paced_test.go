@@ -78,6 +78,7 @@ func BenchmarkFewReadings(b *testing.B) {
 	disk, log := diskWritten(b, dir), c.counts(b)["fieldgate_store_written_bytes_total"]
 	total := 0
 	for b.Loop() {
+		_ = client.conn.SetDeadline(time.Now().Add(benchDeadline))
 		pace := time.NewTicker(100 * time.Millisecond)
 		for i := range 300 {
 			<-pace.C

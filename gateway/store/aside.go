@@ -59,13 +59,13 @@ func setAside(path, stamp string) (string, error) {
 }
 
 // removeAside removes the oldest files that were set aside, until keep are
-// left. The one called newest counts as such whatever the clock said. Folders
-// stay.
-func removeAside(path string, keep int, newest string) {
+// left, and says whether there were any. The one called newest counts as such
+// whatever the clock said. Folders stay.
+func removeAside(path string, keep int, newest string) (removed bool) {
 	dir, base := filepath.Dir(path), filepath.Base(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return
+		return false
 	}
 	type old struct {
 		name string
@@ -89,9 +89,10 @@ func removeAside(path string, keep int, newest string) {
 		return strings.Compare(a.name, b.name)
 	})
 	for len(all) > keep {
-		_ = os.Remove(all[0].name)
+		removed = os.Remove(all[0].name) == nil || removed
 		all = all[1:]
 	}
+	return removed
 }
 
 // freeDisk is how many bytes are left for this user on path's disk, -1 if that

@@ -70,8 +70,9 @@ type job struct {
 	flush   bool       // nothing may stay in the journal alone
 }
 
-// write commits entries. If the disk is full, it first drops what every uplink
-// has acknowledged, but nothing else.
+// write commits entries. If the disk is full, damaged files that were set aside
+// give way, whose records were saved, then what every uplink has acknowledged,
+// but nothing else.
 func (l *Log) write(j job) error {
 	if err := l.start(); err != nil {
 		return err
@@ -87,6 +88,11 @@ func (l *Log) write(j job) error {
 	err := l.commit(j)
 	if !isFull(err) {
 		return err
+	}
+	if removeAside(l.path, 0, "") {
+		if err = l.commit(j); !isFull(err) {
+			return err
+		}
 	}
 	l.w.hold = hold{} // there is no room to grow
 	if l.makeRoom() == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,6 +214,39 @@ func TestDiskFull(t *testing.T) {
 
 // TestDiskFullDropsWhatIsAcknowledged: a full disk is no reason to stop as
 // long as there are records that everybody has.
+// TestSetAsideGivesWay: the copy of a damaged file is worth less than the
+// history, and than a reading.
+func TestSetAsideGivesWay(t *testing.T) {
+	dir := tmpfs(t, "8m")
+	r := rigAt(t, filepath.Join(dir, "log.db"), Options{MaxSize: 64 << 20, Uplinks: []string{"cloud"}})
+	r.fill(0, 20_000)
+	r.SetCursor("cloud", gateway.Cursor{Next: 15_001})
+	r.close()
+	f, err := os.OpenFile(r.path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, ourPageSize)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	aside := r.Health().SetAside
+	if _, err := os.Stat(aside); err != nil {
+		t.Fatal(err)
+	}
+	defer ballast(t, dir, 0)()
+	r.fill(20_000, 5_000)
+	if h := r.Health(); !h.OK || h.Evicted > 0 || h.Records != 25_000 {
+		t.Errorf("%+v", h)
+	}
+	if _, err := os.Stat(aside); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the damaged file is there still")
+	}
+}
+
 func TestDiskFullDropsWhatIsAcknowledged(t *testing.T) {
 	dir := tmpfs(t, "8m")
 	r := rigAt(t, filepath.Join(dir, "log.db"), Options{MaxSize: 64 << 20, SegmentBytes: 256 << 10, Uplinks: []string{"cloud"}})

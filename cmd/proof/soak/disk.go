@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -66,16 +67,37 @@ func (d *disk) free() error {
 	return nil
 }
 
-// damage spoils a file of a gateway that is not running: not the log, whose
-// records would then be missing with reason.
+// Pages of the log's file (bbolt): their size, and the flag of those that lead
+// to others.
+const (
+	page       = 4096
+	branchPage = 1
+)
+
+// damage spoils a file of a gateway that was stopped. Of the log it spares the
+// pages with records, which would then be missing with reason: without the
+// others it has to be put together anew.
 func (d *disk) damage(data string, rnd *rand.Rand) error {
-	path := filepath.Join(data, []string{"registry.db", "sessions.db"}[rnd.IntN(2)])
+	path := filepath.Join(data, []string{"registry.db", "sessions.db", "log.db", "log.db.journal"}[rnd.IntN(4)])
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	if filepath.Base(path) == "log.db" {
+		if rnd.IntN(2) == 0 {
+			at := page * rnd.IntN(2) // one of the two that say where all the others are
+			clear(b[at:min(len(b), at+page)])
+		} else {
+			for at := 0; at+page <= len(b); at += page {
+				if binary.LittleEndian.Uint64(b[at:]) == uint64(at/page) && b[at+8] == branchPage {
+					clear(b[at : at+16])
+				}
+			}
+		}
+		return os.WriteFile(path, b, 0o600)
 	}
 	switch rnd.IntN(3) {
 	case 0:

@@ -6,8 +6,8 @@
 // Publishers at QoS 1 and 2 send all the time. The link to the cloud, a real
 // Mosquitto, is cut, half-open, reset, slow, late or one byte at a time; the
 // gateway is killed, stopped and reloaded; its disk, in memory, is full for
-// seconds, and its registry and sessions are damaged while it is stopped; hostile
-// clients send garbage, say nothing, never read or come and go in storms; histories
+// seconds, and its registry, its sessions, its journal and what holds the pages of
+// its log together are damaged while it is stopped; hostile clients send garbage, say nothing, never read or come and go in storms; histories
 // and the log are read.
 // It fails if a record that was acknowledged does not arrive, arrives out of
 // order or under two ids, if a gap is announced, or if memory, descriptors or
