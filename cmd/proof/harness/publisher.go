@@ -50,15 +50,28 @@ func (p *Publisher) Run(ctx context.Context, addr string) {
 	window := make(chan flying, 50)
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		// A clean session: tokens end with the connection. The library now and
+		// then forgets that of a publish which came just then, or to say that the
+		// connection is lost.
+		var last chan struct{} // closed when no token is waited for any more
+		end := func(d time.Duration) {
+			last = make(chan struct{})
+			time.AfterFunc(d, func() { close(last) })
+		}
 		for f := range window {
-			// A clean session: tokens end with the connection. The library now and
-			// then forgets that of a publish which came just then.
-			select {
-			case <-f.tok.Done():
-			case <-lost:
+			if last == nil {
 				select {
 				case <-f.tok.Done():
-				case <-time.After(time.Second):
+				case <-lost:
+					end(time.Second)
+				case <-ctx.Done():
+					end(10 * time.Second)
+				}
+			}
+			if last != nil {
+				select {
+				case <-f.tok.Done():
+				case <-last:
 					continue
 				}
 			}
@@ -80,7 +93,11 @@ func (p *Publisher) Run(ctx context.Context, addr string) {
 		p.value++
 		tok := c.Publish(fmt.Sprintf("devices/%s/sensors/%s/value", p.Device, p.Sensor), p.QoS, false, fmt.Sprintf(`{"value":%d}`, p.value))
 		p.Ledger.sent()
-		window <- flying{p.value, tok}
+		select {
+		case window <- flying{p.value, tok}:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
