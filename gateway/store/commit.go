@@ -38,9 +38,13 @@ type writer struct {
 	reserved  uint64                    // what the log's file says of the reservation
 	journal   *journal                  // nil: there is none now
 	journalAt time.Time                 // when one may be opened again
-	marksLate bool                      // the marks are in the journal alone
-	scrub     bool                      // the journal that is there has blocks of no use
-	lost      []lostRange               // what is to be announced with the first commit
+	frame     uint64                    // number of the newest commit to one
+
+	journalPause time.Duration // after which a journal that failed is opened again
+
+	marksLate bool        // the marks are in the journal alone
+	scrub     bool        // the journal that is there has blocks of no use
+	lost      []lostRange // what is to be announced with the first commit
 	nameEvery time.Duration
 	trimmed   time.Time // when the memory map was made anew
 	named     time.Time // when the file's name was looked for

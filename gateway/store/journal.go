@@ -26,7 +26,8 @@ import (
 // is a blob by itself (blobJournal) with these fields as varints:
 //
 //	epoch   how often the log had been opened
-//	frame   number of the commit, since then; its blocks follow each other
+//	frame   number of the commit, ascending in one process from any number on;
+//	        its blocks follow each other
 //	part    of the commit, from 0
 //	parts
 //	first   sequence of the first record of the block
@@ -139,10 +140,10 @@ func (l *Log) small(j *job) bool {
 		var err error
 		if w.journal, err = makeJournal(l.path+journalSuffix, l.opt.journalBlocks(), w.scrub); err != nil {
 			l.log.Debug("there is no journal for small commits now", "error", err)
-			w.journalAt = time.Now().Add(journalPause)
+			w.journalAt = time.Now().Add(w.journalPause)
 			return false
 		}
-		w.scrub = false
+		w.journal.frame, w.scrub = w.frame, false
 	}
 	return true
 }
@@ -193,12 +194,13 @@ func (l *Log) commitSmall(entries []*pending) error {
 		parts, err = j.encode(old, records, moved, marks, l.opt.journalBlocks())
 	}
 	if err == nil {
+		w.frame++ // what may be on disk has a number that no other gets
 		err = j.write(parts)
 	}
 	if err != nil {
 		if !errors.Is(err, errNoJournal) {
 			l.closeJournal()
-			w.journalAt = time.Now().Add(journalPause)
+			w.journalAt = time.Now().Add(w.journalPause)
 		}
 		l.mu.Lock()
 		l.moved = true

@@ -423,6 +423,32 @@ func TestJournalGivesWay(t *testing.T) {
 	})
 }
 
+// TestJournalOpenedAgain: commits of one process are told apart, whatever an
+// earlier opening left behind them.
+func TestJournalOpenedAgain(t *testing.T) {
+	r := newRig(t, Options{})
+	r.close()
+	r.nameEvery = time.Nanosecond
+	r.open()
+	r.trickle(0, 1)
+	var several []gateway.Record
+	for i := range 100 {
+		several = append(several, r.reading(i))
+	}
+	r.put(several...) // two blocks, so that the next numbers lie further behind than in the second turn
+	r.trickle(0, 1)
+	if err := r.w.journal.f.Close(); err != nil { // nobody writes now
+		t.Fatal(err)
+	}
+	r.trickle(0, 3)
+	if h := r.readJournal(); h.torn || h.damaged > 0 {
+		t.Fatalf("%+v", h)
+	}
+	if l := r.openAt(t, r.copied()); l.Head() != 105 || len(l.all()) != 105 {
+		t.Errorf("%d records up to %d", len(l.all()), l.Head())
+	}
+}
+
 func FuzzJournal(f *testing.F) {
 	x := &index{id: 7}
 	x.epoch, x.next = 3, 100

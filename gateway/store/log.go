@@ -114,7 +114,8 @@ func OpenLog(path string, o Options) (*Log, error) {
 	}
 	l.room.L = &l.mu
 	l.health = Health{OK: true, Since: o.Clock.Now().Wall, FreeDiskBytes: -1}
-	l.w.pause, l.w.nameEvery = newPause(), nameEvery
+	l.w.pause, l.w.nameEvery, l.w.journalPause = newPause(), nameEvery, journalPause
+	l.w.frame = uint64(newID()) // far from those of another process, should a file be an old one
 	l.w.hold = newHold(^uint64(0))
 	if err := l.start(); errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("store: open log: %w", err)

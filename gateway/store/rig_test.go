@@ -75,7 +75,7 @@ func (r *rig) open() {
 
 func (r *rig) start(l *Log) {
 	if r.nameEvery > 0 {
-		l.w.nameEvery = r.nameEvery
+		l.w.nameEvery, l.w.journalPause = r.nameEvery, r.nameEvery
 	}
 	if r.plain {
 		l.w.journalAt = time.Now().Add(time.Hour)
