@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -15,9 +16,10 @@ import (
 // Link is a TCP proxy on a loopback port that can be made to fail as networks
 // do.
 type Link struct {
-	proxy *toxiproxy.Proxy
-	up    bool
-	names []string // of the toxics that are on
+	server *toxiproxy.ApiServer
+	proxy  *toxiproxy.Proxy
+	up     bool
+	names  []string // of the toxics that are on
 }
 
 // NewLink forwards to upstream, host:port.
@@ -28,7 +30,7 @@ func NewLink(upstream string) (*Link, error) {
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics make loggers of their own
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &Link{proxy: toxiproxy.NewProxy(server, "link", fmt.Sprintf("127.0.0.1:%d", port), upstream)}
+	l := &Link{server: server, proxy: toxiproxy.NewProxy(server, "link", fmt.Sprintf("127.0.0.1:%d", port), upstream)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("harness: link: %w", err)
 	}
@@ -89,12 +91,15 @@ func (l *Link) toxics(kind string, streams []string, attributes map[string]any) 
 // Heal ends the fault.
 func (l *Link) Heal() error {
 	for _, name := range l.names {
-		// A toxic may hold up its own removal while it holds data back.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		err := l.proxy.Toxics.RemoveToxic(ctx, name)
-		cancel()
+		err := l.remove(name)
+		if errors.Is(err, errStuck) {
+			err = l.renew()
+		}
 		if err != nil {
 			return fmt.Errorf("harness: link: %w", err)
+		}
+		if len(l.names) == 0 {
+			return nil
 		}
 	}
 	l.names = nil
@@ -106,6 +111,38 @@ func (l *Link) Heal() error {
 	}
 	l.up = true
 	return nil
+}
+
+var errStuck = errors.New("a toxic is not removed")
+
+// remove ends one toxic. The library may wait for ever: a connection that ends
+// just then never takes what the toxic has for it.
+func (l *Link) remove(name string) error {
+	// A toxic may hold up its own removal while it holds data back.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	done := make(chan error, 1)
+	go func(p *toxiproxy.Proxy) {
+		defer cancel()
+		done <- p.Toxics.RemoveToxic(ctx, name)
+	}(l.proxy)
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(10 * time.Second):
+		return errStuck
+	}
+}
+
+// renew leaves a proxy that is stuck to itself, and puts a new one in its place.
+func (l *Link) renew() error {
+	old := l.proxy
+	go old.Stop() // closes the listener first, and may never return
+	l.proxy, l.names = toxiproxy.NewProxy(l.server, "link", old.Listen, old.Upstream), nil
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err := l.proxy.Start(); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // Close ends the proxy and its connections.
