@@ -170,10 +170,15 @@ func (l *Log) closeJournal() {
 // have to go into the log's file for another reason than the disk's.
 func (l *Log) commitSmall(entries []*pending) error {
 	w, j, old := &l.w, l.w.journal, l.index.Load()
+	marked := markedOf(entries)
 	l.mu.Lock()
 	cursors := cloneCursors(l.cursors)
 	l.moved = false
-	marks, marksMoved := slices.Clone(l.marks.open), l.marks.moved
+	var marks []gateway.Mark // nil: as they were
+	marksMoved := l.marks.moved
+	if len(marked) > 0 || marksMoved {
+		marks = append(append(make([]gateway.Mark, 0, len(l.marks.open)+len(marked)+1), l.marks.open...), marked...)
+	}
 	l.marks.moved = false
 	l.mu.Unlock()
 	moved := map[string]gateway.Cursor{}
@@ -181,12 +186,6 @@ func (l *Log) commitSmall(entries []*pending) error {
 		if was, ok := w.saved[name]; !ok || !sameCursor(was, c) {
 			moved[name] = c
 		}
-	}
-	marked := markedOf(entries)
-	if len(marked) == 0 && !marksMoved {
-		marks = nil
-	} else {
-		marks = append(append(make([]gateway.Mark, 0, 1), marks...), marked...)
 	}
 	records, err := l.lateOf(entries, old)
 	parts := 0

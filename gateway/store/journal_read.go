@@ -2,11 +2,12 @@ package store
 
 import (
 	"errors"
-	"fieldgate/gateway"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
+
+	"fieldgate/gateway"
 )
 
 // journaled is what a journal holds.

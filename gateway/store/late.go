@@ -1,8 +1,9 @@
 package store
 
 import (
-	"fieldgate/gateway"
 	"slices"
+
+	"fieldgate/gateway"
 )
 
 // late is what is in the journal alone, and its records in memory. One that has
