@@ -449,6 +449,34 @@ func TestJournalOpenedAgain(t *testing.T) {
 	}
 }
 
+// TestJournalAndReservation: a process that is killed after it reserved more
+// numbers wastes none of them.
+func TestJournalAndReservation(t *testing.T) {
+	r := newRig(t, Options{Reserve: &memReserver{}})
+	res := r.opt.Reserve.(*memReserver)
+	r.trickle(0, 1)
+	r.fill(1, int(res.n)-1000-20) // 1,000 are kept for gaps
+	r.trickle(0, 40)
+	head := r.Head()
+	if len(res.told) != 2 {
+		t.Fatalf("reserved %v", res.told)
+	}
+	if seq := r.openAt(t, r.copied()).put(r.reading(1))[0].Seq; seq != head+1 {
+		t.Errorf("record %d follows %d", seq, head)
+	}
+}
+
+// TestJournalAndMaxAge: records do not outlive their time in the journal.
+func TestJournalAndMaxAge(t *testing.T) {
+	r := newRig(t, Options{MaxAge: 8 * time.Hour})
+	r.trickle(0, 5)
+	r.clock.Advance(20 * time.Hour)
+	r.trickle(5, 3)
+	if recs := r.all(); len(recs) == 0 || recs[0].Seq < 6 {
+		t.Errorf("%d records, the first of %v", len(recs), recs[0].At)
+	}
+}
+
 func FuzzJournal(f *testing.F) {
 	x := &index{id: 7}
 	x.epoch, x.next = 3, 100
