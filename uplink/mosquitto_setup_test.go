@@ -26,6 +26,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"fieldgate/gateway/freeport"
 )
 
 // mosquitto is a real broker in the role of the cloud.
@@ -53,15 +55,13 @@ func findMosquitto(t testing.TB) string {
 	return path
 }
 
-// freePort lets the kernel choose.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // newMosquitto starts a broker with the given lines after the listener's.
@@ -229,7 +229,7 @@ type proxy struct {
 }
 
 func newProxy(t testing.TB, target string) *proxy {
-	p := &proxy{t: t, target: target, addr: "127.0.0.1:0"}
+	p := &proxy{t: t, target: target, addr: "127.0.0.1:" + strconv.Itoa(freePort(t))}
 	p.open()
 	t.Cleanup(p.cut)
 	return p

@@ -199,7 +199,7 @@ func TestLoRaForward(t *testing.T) {
 	all, strangers, fresh := newNetworkServer(t, "aa555a0000000901"), newNetworkServer(t, "aa555a0000000902"), newNetworkServer(t, "aa555a0000000903")
 	servers := []*networkServer{all, strangers, fresh}
 	dir := t.TempDir()
-	g := startScripts(t, dir, strings.NewReplacer("SEMTECH", freeUDP(t), "DEVICE", abpYAML(1, "Ours", "codec: cayenne"), "FORWARD", strings.Join([]string{
+	g := startScripts(t, dir, strings.NewReplacer("SEMTECH", "127.0.0.1:"+freePort(t), "DEVICE", abpYAML(1, "Ours", "codec: cayenne"), "FORWARD", strings.Join([]string{
 		all.yaml(", late: send"), strangers.yaml(", late: mark, frames: unknown"), fresh.yaml(", late: drop")}, ", ")).Replace(forwardYAML), nil)
 	local := subscribe(t, g.mqtt, "-t", "devices/#")
 	for _, s := range servers {

@@ -43,7 +43,7 @@ const kills = 21
 // might have been.
 func TestLoRaKilled(t *testing.T) {
 	t.Parallel()
-	address := freeUDP(t)
+	address := "127.0.0.1:" + freePort(t)
 	f := newField(t)
 	plan := must(region.Get("IN865"))(t)
 	var nodes []*fieldNode

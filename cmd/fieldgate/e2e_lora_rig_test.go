@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -116,17 +115,6 @@ func post(t testing.TB, g *gatewayProcess, path, body string) (int, string) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, string(answer)
-}
-
-// freeUDP gives a loopback address that was free a moment ago.
-func freeUDP(t testing.TB) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().String()
 }
 
 // after gives a channel that is ready when fn has returned.

@@ -137,7 +137,7 @@ func TestCommands(t *testing.T) {
 	if got := up.message(); got != topic+" 1" {
 		t.Errorf("the cloud sees %q", got)
 	}
-	g = startGatewayOn(t, data, yaml, g.mqtt)
+	g = startAgain(t, g)
 	lan = subscribe(t, g.mqtt, "-q", "1", "-i", "relay-node", "-c", "-t", "devices/A/actuators/#")
 	_, exported := exportUntil(t, g, `"command"`, 2)
 	if !strings.Contains(exported, `"value":1`) {
@@ -174,12 +174,6 @@ func exportUntil(t testing.TB, g *gatewayProcess, word string, n int) (int, stri
 			t.Fatalf("%q is not %d times in the log:\n%s\n%s", word, n, out, errOut)
 		}
 	}
-}
-
-// startGatewayOn starts a gateway on a given MQTT address.
-func startGatewayOn(t testing.TB, data, yaml, addr string) *gatewayProcess {
-	t.Helper()
-	return startGateway(t, data, strings.Replace(yaml, `mqtt: "127.0.0.1:0"`, `mqtt: "`+addr+`"`, 1))
 }
 
 // TestCatchUpModes: whatever the way, everything arrives.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -282,18 +281,4 @@ uplink:
 	if n := strings.Count(got, "\n") + 1; n != 50 {
 		t.Errorf("%d of 50 values arrived: %s", n, got)
 	}
-}
-
-// startAgain starts a killed gateway again where it listened before.
-func startAgain(t testing.TB, g *gatewayProcess) *gatewayProcess {
-	t.Helper()
-	raw, err := os.ReadFile(g.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fixed := strings.Replace(string(raw), `mqtt: "127.0.0.1:0"`, fmt.Sprintf("mqtt: %q", g.mqtt), 1)
-	if err := os.WriteFile(g.file, []byte(fixed), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return startGatewayFile(t, g.file)
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"fieldgate/gateway/freeport"
 )
 
 // The tests of this package drive the real binary from outside: files, ports,
@@ -231,14 +234,23 @@ type gatewayProcess struct {
 var readyField = regexp.MustCompile(`\b(mqtts?|http|semtech)=(\S+)`)
 
 // startGateway runs the binary with configuration yaml in which DATA stands for
-// the folder data, and waits until it is ready.
+// the folder data, and waits until it is ready. Where yaml leaves the port for
+// MQTT to the kernel it gets one that stays, so that clients find the gateway
+// there when startAgain starts it once more.
 func startGateway(t testing.TB, data, yaml string) *gatewayProcess {
 	t.Helper()
+	yaml = strings.Replace(yaml, `mqtt: "127.0.0.1:0"`, `mqtt: "127.0.0.1:`+freePort(t)+`"`, 1)
 	file := filepath.Join(t.TempDir(), "fieldgate.yaml")
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(yaml, "DATA", data)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return startGatewayFile(t, file)
+}
+
+// startAgain starts a gateway that has ended as it was started.
+func startAgain(t testing.TB, g *gatewayProcess) *gatewayProcess {
+	t.Helper()
+	return startGatewayFile(t, g.file)
 }
 
 func startGatewayFile(t testing.TB, file string, env ...string) *gatewayProcess {
@@ -269,16 +281,13 @@ func (g *gatewayProcess) awaitReady() {
 	}
 }
 
-// freePort gives a loopback port that was free a moment ago.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return strconv.Itoa(port)
 }
 
 // mosquitto is a real Mosquitto as the cloud.
@@ -365,9 +374,10 @@ func mustPublish(t testing.TB, addr string, args ...string) {
 // command runs a fieldgate command to its end.
 func command(t testing.TB, stdin string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	path := fieldgate(t) // builds it, which may take longer than patience has
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, fieldgate(t), args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

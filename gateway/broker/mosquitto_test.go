@@ -14,6 +14,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"fieldgate/gateway"
+	"fieldgate/gateway/freeport"
 )
 
 // mosquitto runs one of Mosquitto's clients, or skips.
@@ -117,12 +118,10 @@ func TestMosquittoClients(t *testing.T) {
 // does not come back to it, and it learns what is retained.
 func TestMosquittoBridge(t *testing.T) {
 	r := start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	there, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := l.Addr().String()
-	_ = l.Close()
 	_, port, _ := net.SplitHostPort(there)
 	conf := filepath.Join(t.TempDir(), "bridge.conf")
 	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nconnection b\naddress %s\nrestart_timeout 1\ntopic plain/# both 1\n", port, r.addr)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fieldgate/gateway/access"
+	"fieldgate/gateway/freeport"
 )
 
 // Message is what a client published.
@@ -36,7 +37,7 @@ const (
 
 // Options of a Cloud. The zero value is fine.
 type Options struct {
-	Address string // to listen on; default 127.0.0.1:0
+	Address string // to listen on; default a free port of 127.0.0.1
 	Keep    int    // messages remembered for Messages, the newest; default 1,000,000
 	// Policy decides about each message that a client publishes, before anything
 	// else happens to it, one call at a time. It must not call the Cloud. Nil
@@ -65,23 +66,31 @@ type Cloud struct {
 	deaf      chan struct{} // StopReading: closed when reading goes on; nil: it does
 	up        bool
 	closed    bool
+	release   func() // gives the port back
 	wg        sync.WaitGroup
 }
 
 // New listens.
 func New(opts Options) (*Cloud, error) {
+	release := func() {}
 	if opts.Address == "" {
-		opts.Address = "127.0.0.1:0"
+		port, err := freeport.Take() // SetLink comes back to it
+		if err != nil {
+			return nil, fmt.Errorf("fakecloud: %w", err)
+		}
+		opts.Address = fmt.Sprintf("127.0.0.1:%d", port)
+		release = func() { freeport.Release(port) }
 	}
 	if opts.Keep == 0 {
 		opts.Keep = 1_000_000
 	}
 	c := &Cloud{
-		opts: opts, changed: make(chan struct{}), conns: map[*conn]struct{}{},
+		opts: opts, release: release, changed: make(chan struct{}), conns: map[*conn]struct{}{},
 		sessions: map[string]*session{}, retained: map[string]Message{}, connects: map[string]int{},
 	}
 	l, err := net.Listen("tcp", opts.Address)
 	if err != nil {
+		release()
 		return nil, fmt.Errorf("fakecloud: %w", err)
 	}
 	c.addr = l.Addr().String()
@@ -137,10 +146,12 @@ func (c *Cloud) URL() string { return "mqtt://" + c.addr }
 func (c *Cloud) Close() error {
 	c.SetLink(false)
 	c.mu.Lock()
-	c.closed = true
+	release := c.release
+	c.closed, c.release = true, func() {}
 	c.hear()
 	c.mu.Unlock()
 	c.wg.Wait()
+	release()
 	return nil
 }
 

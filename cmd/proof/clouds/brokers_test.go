@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fieldgate/cmd/proof/harness"
+	"fieldgate/gateway/freeport"
 )
 
 const user, password = "gateway", "change-me"
@@ -63,7 +64,7 @@ func configure(t *testing.T, name, dir string, pairs ...string) string {
 
 func port(t *testing.T) int {
 	t.Helper()
-	p, err := harness.FreePort()
+	p, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}

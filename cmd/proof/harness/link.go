@@ -11,6 +11,8 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"fieldgate/gateway/freeport"
 )
 
 // Link is a TCP proxy on a loopback port that can be made to fail as networks
@@ -24,7 +26,7 @@ type Link struct {
 
 // NewLink forwards to upstream, host:port.
 func NewLink(upstream string) (*Link, error) {
-	port, err := FreePort()
+	port, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"fieldgate/gateway/freeport"
 )
 
 // Mosquitto is a real Mosquitto as the cloud. It keeps all that waits for
@@ -19,7 +21,7 @@ type Mosquitto struct {
 
 // StartMosquitto runs Mosquitto on a loopback port with its files in dir.
 func StartMosquitto(ctx context.Context, dir string) (*Mosquitto, error) {
-	port, err := FreePort()
+	port, err := freeport.Take()
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"fieldgate/cmd/proof/harness"
+	"fieldgate/gateway/freeport"
 )
 
 // TestPeers: each peer takes a publish at QoS 1 for a subscriber, and ends when
@@ -17,7 +17,7 @@ import (
 func TestPeers(t *testing.T) {
 	for _, name := range []string{"mochi", "nats", "nats-synced"} {
 		t.Run(name, func(t *testing.T) {
-			port, err := harness.FreePort()
+			port, err := freeport.Take()
 			if err != nil {
 				t.Fatal(err)
 			}
