@@ -69,6 +69,12 @@ func Check(version, header byte, body []byte) error {
 // before.
 const dupFlag byte = 8
 
+// The other flags of a PUBLISH.
+const (
+	qosFlags   byte = 6
+	retainFlag byte = 1
+)
+
 type checker struct {
 	userProperties int
 }

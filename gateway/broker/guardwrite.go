@@ -18,24 +18,37 @@ const (
 // never waits for the peer. One packet of any size is always taken by an empty
 // buffer.
 func (c *conn) Write(p []byte) (int, error) {
+	if err := c.startWrite(len(p)); err != nil {
+		return 0, err
+	}
+	c.buf = append(c.buf, p...)
+	c.endWrite(len(p))
+	return len(p), nil
+}
+
+// startWrite takes wmu for n bytes to be appended to buf, and endWrite to
+// follow; or it fails, without wmu.
+func (c *conn) startWrite(n int) error {
 	c.wmu.Lock()
 	if c.closing {
 		c.wmu.Unlock()
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
-	if held := len(c.buf) + c.writing; held > 0 && held+len(p) > c.b.limits.WriteBuffer {
+	if held := len(c.buf) + c.writing; held > 0 && held+n > c.b.limits.WriteBuffer {
 		c.wmu.Unlock()
 		c.b.count.closed.add("write_buffer_full")
 		c.b.notice("stuck", "connection closed: the client does not read", "source", c.name())
 		c.abort()
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
-	c.buf = append(c.buf, p...)
+	return nil
+}
+
+func (c *conn) endWrite(n int) {
 	c.recount()
 	c.kick()
 	c.wmu.Unlock()
-	c.b.count.bytesOut.Add(uint64(len(p)))
-	return len(p), nil
+	c.b.count.bytesOut.Add(uint64(n))
 }
 
 // leastBuffer is what a connection may have waiting however many others have.

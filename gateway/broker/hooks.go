@@ -104,25 +104,18 @@ func (c *conn) end(err error) error {
 	return packets.ErrRejectPacket
 }
 
-// OnPacketEncode completes CONNACK and keeps the user properties of messages
-// for clients that want no problem information (MQTT 5.0 section 3.1.2.11.7
-// is about acknowledgements).
+// OnPacketEncode completes CONNACK.
 func (h *hooks) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		pk.Mods.DisallowProblemInfo = false
-	case packets.Connack:
-		c := guarded(cl)
-		if c == nil || c.sess == nil || pk.ReasonCode != codeSuccess {
-			return pk
-		}
-		pk.SessionPresent = c.present && c.version > 3 // MQTT 3.1 section 3.2: a reserved byte
-		pk.Properties.TopicAliasMaximum = topicAliases
-		pk.Properties.MaximumPacketSize = uint32(h.b.limits.PacketSize)
-		if c.asked.expiry > h.b.limits.SessionExpiry {
-			pk.Properties.SessionExpiryInterval = uint32(h.b.limits.SessionExpiry.Seconds())
-			pk.Properties.SessionExpiryIntervalFlag = true
-		}
+	c := guarded(cl)
+	if pk.FixedHeader.Type != packets.Connack || c == nil || c.sess == nil || pk.ReasonCode != codeSuccess {
+		return pk
+	}
+	pk.SessionPresent = c.present && c.version > 3 // MQTT 3.1 section 3.2: a reserved byte
+	pk.Properties.TopicAliasMaximum = topicAliases
+	pk.Properties.MaximumPacketSize = uint32(h.b.limits.PacketSize)
+	if c.asked.expiry > h.b.limits.SessionExpiry {
+		pk.Properties.SessionExpiryInterval = uint32(h.b.limits.SessionExpiry.Seconds())
+		pk.Properties.SessionExpiryIntervalFlag = true
 	}
 	return pk
 }
@@ -168,11 +161,13 @@ func appendAck(b []byte, kind byte, id uint16, code byte, reason string) []byte 
 	return append(append(b, packets.PropReasonString, byte(len(reason)>>8), byte(len(reason))), reason...)
 }
 
+// varintLen is the length of a variable byte integer.
 func varintLen(n int) int {
-	if n < 128 {
-		return 1
+	size := 1
+	for ; n > 127; n >>= 7 {
+		size++
 	}
-	return 2
+	return size
 }
 
 // fitting is a reason if the client wants one (MQTT 5.0 section 3.1.2.11.7) and

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -33,7 +32,6 @@ type outbox struct {
 	queueBytes  int
 	retainBytes int
 	window      int
-	maxPacket   uint32 // of the client; 0 is no limit
 	lastID      uint16
 	resending   bool
 }
@@ -273,24 +271,21 @@ func (s *session) sendAgain() bool {
 
 // transmit writes a PUBLISH. False: the client can never take it.
 func (s *session) transmit(o *outgoing, again bool) bool {
-	cl := s.conn.client.Load()
 	m := o.msg
-	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: o.qos, Retain: o.retain, Dup: again},
-		TopicName:   m.topic,
-		Payload:     m.payload,
-		PacketID:    o.packet,
+	f := frame{flags: o.qos << 1, topic: m.topic, packet: o.packet, payload: m.payload}
+	if o.retain {
+		f.flags |= retainFlag
+	}
+	if again {
+		f.flags |= dupFlag
 	}
 	if s.version == 5 {
-		if m.props != nil {
-			pk.Properties = *m.props
-		}
+		f.v5, f.props, f.ids = true, m.props, o.ids
 		if m.expires > 0 {
-			pk.Properties.MessageExpiryInterval = m.remaining(s.b.mono())
+			f.expiry = m.remaining(s.b.mono())
 		}
-		pk.Properties.SubscriptionIdentifier = o.ids
 	}
-	err := s.write(cl, &pk)
+	err := s.write(&f)
 	if errors.Is(err, packets.ErrPacketTooLarge) {
 		s.b.drop("too_large_for_client", s)
 		return false
@@ -302,24 +297,24 @@ func (s *session) transmit(o *outgoing, again bool) bool {
 }
 
 // write sends a PUBLISH, with a topic alias if the client takes them.
-func (s *session) write(cl *mqtt.Client, pk *packets.Packet) error {
-	if s.version != 5 || s.conn.asked.aliasMaximum == 0 {
-		return cl.WritePacket(*pk)
+func (s *session) write(f *frame) error {
+	if !f.v5 || s.conn.asked.aliasMaximum == 0 {
+		return s.conn.send(f)
 	}
-	topic := pk.TopicName
+	topic := f.topic
 	alias, known := s.conn.alias(topic)
-	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = alias, alias > 0
+	f.alias = alias
 	if known {
-		pk.TopicName = ""
+		f.topic = ""
 	}
-	err := cl.WritePacket(*pk)
+	err := s.conn.send(f)
 	switch {
 	case alias == 0 || known:
 	case err == nil:
 		s.conn.aliasSent(topic, alias)
 	case errors.Is(err, packets.ErrPacketTooLarge): // it may fit without
-		pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 0, false
-		return cl.WritePacket(*pk)
+		f.alias = 0
+		return s.conn.send(f)
 	}
 	return err
 }

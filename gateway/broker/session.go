@@ -96,7 +96,6 @@ func (b *Broker) open(c *conn, h *hello, subject access.Subject) (s *session, pr
 		h.will.addr = c.remote
 	}
 	s.window = min(b.limits.Window, h.receiveMaximum)
-	s.maxPacket = h.maxPacket
 	c.onDrain = s.drained
 	s.markDirty()
 	if s.markID != 0 && !s.saved && s.lasting() {
