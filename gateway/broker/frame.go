@@ -129,7 +129,13 @@ func (c *conn) send(f *frame) error {
 	if err := c.startWrite(n); err != nil {
 		return err
 	}
-	c.buf = f.append(c.buf, props, rest)
+	if b := c.buf.room(n); b != nil {
+		f.append(b, props, rest)
+		c.buf.taken(n)
+	} else {
+		var room [1024]byte
+		c.buf.write(f.append(room[:0], props, rest))
+	}
 	c.endWrite(n)
 	return nil
 }

@@ -45,7 +45,7 @@ type conn struct {
 
 	// The writing side, see guardwrite.go.
 	wmu       sync.Mutex
-	buf       []byte // to be written
+	buf       pieces // to be written
 	writing   int    // bytes taken off buf that are not written yet
 	counted   int    // of both, in Broker.buffered
 	flushing  bool   // there is a goroutine for it, or there was the last one

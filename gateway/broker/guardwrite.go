@@ -21,7 +21,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err := c.startWrite(len(p)); err != nil {
 		return 0, err
 	}
-	c.buf = append(c.buf, p...)
+	c.buf.write(p)
 	c.endWrite(len(p))
 	return len(p), nil
 }
@@ -34,7 +34,7 @@ func (c *conn) startWrite(n int) error {
 		c.wmu.Unlock()
 		return net.ErrClosed
 	}
-	if held := len(c.buf) + c.writing; held > 0 && held+n > c.b.limits.WriteBuffer {
+	if held := c.buf.n + c.writing; held > 0 && held+n > c.b.limits.WriteBuffer {
 		c.wmu.Unlock()
 		c.b.count.closed.add("write_buffer_full")
 		c.b.notice("stuck", "connection closed: the client does not read", "source", c.name())
@@ -63,7 +63,7 @@ func (c *conn) allowed() int {
 
 // recount tells the broker how much waits for this connection. Needs wmu.
 func (c *conn) recount() {
-	if held := len(c.buf) + c.writing; held != c.counted {
+	if held := c.buf.n + c.writing; held != c.counted {
 		c.b.buffered.Add(int64(held - c.counted))
 		c.counted = held
 	}
@@ -74,7 +74,7 @@ func (c *conn) recount() {
 func (c *conn) room(n int) bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	held := len(c.buf) + c.writing
+	held := c.buf.n + c.writing
 	if held == 0 || held+n <= c.allowed() {
 		return true
 	}
@@ -86,7 +86,7 @@ func (c *conn) room(n int) bool {
 func (c *conn) fits(n int) bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	held := len(c.buf) + c.writing
+	held := c.buf.n + c.writing
 	return !c.closing && (held == 0 || held+n <= c.allowed())
 }
 
@@ -112,7 +112,8 @@ func (c *conn) flush() {
 		if !gone {
 			_ = c.raw.Close()
 			c.wmu.Lock()
-			c.buf, c.writing = nil, 0
+			c.buf.clear()
+			c.writing = 0
 			c.recount()
 			c.wmu.Unlock()
 			close(c.flushed)
@@ -121,14 +122,16 @@ func (c *conn) flush() {
 	defer c.b.caught("writer")
 	idle := time.NewTimer(flushIdle)
 	defer idle.Stop()
-	var spare []byte
+	var out, spare pieces
+	defer out.clear()
+	bufs := make([][]byte, 0, writeChunk/pieceSize)
 	for {
 		c.wmu.Lock()
-		out, closing, drain := c.buf, c.closing, c.discard
-		c.buf = spare[:0]
-		c.writing = len(out)
+		closing, drain := c.closing, c.discard
+		out, c.buf = c.buf, spare
+		c.writing = out.n
 		c.wmu.Unlock()
-		if len(out) == 0 {
+		if out.n == 0 {
 			if closing {
 				if drain {
 					c.takeIn()
@@ -143,8 +146,8 @@ func (c *conn) flush() {
 			case <-idle.C:
 			}
 			c.wmu.Lock()
-			if gone = len(c.buf) == 0 && !c.closing; gone {
-				c.flushing, c.buf = false, nil
+			if gone = c.buf.n == 0 && !c.closing; gone {
+				c.flushing, c.buf = false, pieces{}
 			}
 			c.wmu.Unlock()
 			if gone {
@@ -152,7 +155,7 @@ func (c *conn) flush() {
 			}
 			continue
 		}
-		if err := c.writeOut(out); err != nil {
+		if err := c.writeOut(&out, bufs); err != nil {
 			if !c.isClosed() {
 				c.b.count.closed.add("write_timeout")
 				c.b.notice("stuck", "connection closed: the client does not read", "source", c.name(), "error", err)
@@ -160,15 +163,15 @@ func (c *conn) flush() {
 			c.abort()
 			return
 		}
-		if spare = out; cap(spare) > keepBuffer {
-			spare = nil
-		}
+		spare = out
 	}
 }
 
-func (c *conn) writeOut(out []byte) error {
-	for len(out) > 0 {
-		n := min(len(out), writeChunk)
+// writeOut writes all of out, as many pieces at a time as bufs has room for.
+func (c *conn) writeOut(out *pieces, bufs [][]byte) error {
+	for out.n > 0 {
+		now, n := out.first(bufs)
+		count := len(now)
 		c.wmu.Lock()
 		deadline := time.Now().Add(c.b.limits.WriteTimeout)
 		if c.closing && c.closeBy.Before(deadline) {
@@ -176,14 +179,14 @@ func (c *conn) writeOut(out []byte) error {
 		}
 		_ = c.raw.SetWriteDeadline(deadline)
 		c.wmu.Unlock()
-		if _, err := c.raw.Write(out[:n]); err != nil {
+		if err := writeAll(c.raw, now); err != nil {
 			return err
 		}
-		out = out[n:]
+		out.drop(count)
 		c.wmu.Lock()
 		c.writing -= n
 		c.recount()
-		call := c.wantDrain && len(c.buf)+c.writing <= c.allowed()/2
+		call := c.wantDrain && c.buf.n+c.writing <= c.allowed()/2
 		if call {
 			c.wantDrain = false
 		}
@@ -194,6 +197,16 @@ func (c *conn) writeOut(out []byte) error {
 		}
 	}
 	return nil
+}
+
+func writeAll(w io.Writer, bufs [][]byte) error {
+	if len(bufs) == 1 {
+		_, err := w.Write(bufs[0])
+		return err
+	}
+	v := net.Buffers(bufs)
+	_, err := v.WriteTo(w)
+	return err
 }
 
 // takeIn reads what the peer is still sending for a moment. Closing with
@@ -229,7 +242,8 @@ func (c *conn) Close() error {
 func (c *conn) abort() {
 	_ = c.Close()
 	c.wmu.Lock()
-	c.buf, c.discard = nil, false
+	c.buf.clear()
+	c.discard = false
 	c.recount()
 	_ = c.raw.SetDeadline(time.Unix(1, 0))
 	c.wmu.Unlock()
