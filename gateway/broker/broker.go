@@ -30,7 +30,7 @@ type Broker struct {
 	limits Limits
 	own    string // "gateways/{id}"
 
-	buffered atomic.Int64 // bytes that wait for sockets
+	buffered atomic.Int64 // bytes of memory for what waits for sockets
 
 	cfg Config
 

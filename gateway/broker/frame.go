@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -118,13 +119,15 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
-// send is Write for a PUBLISH. It fails with packets.ErrPacketTooLarge where
-// the client takes no packets of that size (MQTT 5.0 section 3.1.2.11.4).
+var errTooLarge = errors.New("the client takes no packets of that size")
+
+// send is Write for a PUBLISH. It fails with errTooLarge where the client takes
+// no packets of that size (MQTT 5.0 section 3.1.2.11.4).
 func (c *conn) send(f *frame) error {
 	props, rest := f.size()
 	n := 1 + varintLen(rest) + rest
 	if most := c.asked.maxPacket; most > 0 && uint64(n) > uint64(most) {
-		return packets.ErrPacketTooLarge
+		return errTooLarge
 	}
 	if err := c.startWrite(n); err != nil {
 		return err

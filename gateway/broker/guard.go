@@ -47,7 +47,7 @@ type conn struct {
 	wmu       sync.Mutex
 	buf       pieces // to be written
 	writing   int    // bytes taken off buf that are not written yet
-	counted   int    // of both, in Broker.buffered
+	counted   int    // pieces of both, in Broker.buffered
 	flushing  bool   // there is a goroutine for it, or there was the last one
 	closing   bool
 	closeBy   time.Time // with closing: when what is left is given up

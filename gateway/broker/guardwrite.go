@@ -61,10 +61,15 @@ func (c *conn) allowed() int {
 	return min(c.b.limits.WriteBuffer, max(free/8, leastBuffer))
 }
 
-// recount tells the broker how much waits for this connection. Needs wmu.
+// recount tells the broker how much memory this connection has for what waits.
+// It counts pieces, not bytes: all connections share that counter. Needs wmu.
 func (c *conn) recount() {
-	if held := c.buf.n + c.writing; held != c.counted {
-		c.b.buffered.Add(int64(held - c.counted))
+	held := c.buf.count()
+	if c.writing > 0 {
+		held += (c.writing + pieceSize - 1) / pieceSize
+	}
+	if held != c.counted {
+		c.b.buffered.Add(int64(held-c.counted) * pieceSize)
 		c.counted = held
 	}
 }

@@ -100,6 +100,7 @@ func (x *index) add(s *subscription) {
 	}
 	*list = append(*list, s)
 	x.n++
+	s.sess.indexed++
 }
 
 // remove removes s, which must be in the index.
@@ -138,6 +139,7 @@ func (x *index) without(list []*subscription, s *subscription) []*subscription {
 	for i, o := range list {
 		if o == s {
 			x.n--
+			s.sess.indexed--
 			last := len(list) - 1
 			out := append(list[:i:i], list[i+1:]...) // keeps the order of a share
 			if last == 0 {

@@ -45,7 +45,7 @@ func (s *session) send(m *message, qos byte, retain bool, ids []int) (held, abse
 	if s.ended || m.watch != nil && m.watch.over.Load() {
 		return false, false, false
 	}
-	o := &outgoing{msg: m, qos: qos, retain: retain, ids: ids}
+	o := outgoing{msg: m, qos: qos, retain: retain, ids: ids}
 	if qos == 0 && len(s.retainedQ) == 0 && (m.watch == nil || !s.queued(m.watch)) {
 		switch {
 		case !s.ready:
@@ -53,7 +53,7 @@ func (s *session) send(m *message, qos byte, retain bool, ids []int) (held, abse
 			s.b.drop("buffer_full", s)
 			s.lag(m)
 		default:
-			s.transmit(o, false)
+			s.transmit(&o, false)
 			s.caughtUp(m)
 		}
 		return false, false, false
@@ -61,7 +61,8 @@ func (s *session) send(m *message, qos byte, retain bool, ids []int) (held, abse
 	if qos == 0 && !s.ready {
 		return false, false, false
 	}
-	if !s.enqueue(o) {
+	kept := o // o itself takes no memory that outlives the call
+	if !s.enqueue(&kept) {
 		return false, false, false
 	}
 	s.pump()
@@ -286,7 +287,7 @@ func (s *session) transmit(o *outgoing, again bool) bool {
 		}
 	}
 	err := s.write(&f)
-	if errors.Is(err, packets.ErrPacketTooLarge) {
+	if errors.Is(err, errTooLarge) {
 		s.b.drop("too_large_for_client", s)
 		return false
 	}
@@ -312,7 +313,7 @@ func (s *session) write(f *frame) error {
 	case alias == 0 || known:
 	case err == nil:
 		s.conn.aliasSent(topic, alias)
-	case errors.Is(err, packets.ErrPacketTooLarge): // it may fit without
+	case errors.Is(err, errTooLarge): // it may fit without
 		f.alias = 0
 		return s.conn.send(f)
 	}

@@ -33,6 +33,8 @@ func (q *pieces) last() *piece {
 	return q.list[len(q.list)-1]
 }
 
+func (q *pieces) count() int { return len(q.list) - q.at }
+
 func (q *pieces) grow() *piece {
 	p := spares.Get().(*piece)
 	p.n = 0
@@ -108,4 +110,4 @@ func (q *pieces) drop(count int) {
 const manyPieces = 64
 
 // clear gives everything back.
-func (q *pieces) clear() { q.drop(len(q.list) - q.at) }
+func (q *pieces) clear() { q.drop(q.count()) }

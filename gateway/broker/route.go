@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"fieldgate/gateway"
@@ -110,32 +111,22 @@ func (b *Broker) route(d *draft) holding {
 		b.count.dropped.add("retained_full")
 		b.notice("retained", "no room to retain a message", "topic", b.masked(d.of.Topic))
 	}
-	var hits []hit
-	var at map[*session]int
+	r := routes.Get().(*routing)
+	defer r.end()
 	b.index.match(d.of.Topic, func(sub *subscription) {
 		if sub.noLocal && d.of.Client != "" && d.of.Client == sub.sess.key {
 			return
 		}
-		i, ok := at[sub.sess]
-		if !ok {
-			if at == nil {
-				at = map[*session]int{}
-			}
-			i = len(hits)
-			at[sub.sess] = i
-			hits = append(hits, hit{sess: sub.sess})
-		}
-		hits[i].add(sub, d.message())
+		r.of(sub.sess).add(sub, d.message())
 	}, func(g *group) {
 		if sub := b.choose(g, d.message()); sub != nil {
-			h := hit{sess: sub.sess}
-			h.add(sub, d.message())
-			hits = append(hits, h)
+			r.hits = append(r.hits, hit{sess: sub.sess})
+			r.hits[len(r.hits)-1].add(sub, d.message())
 		}
 	})
 	var held holding
-	for i := range hits {
-		h, m := &hits[i], d.made
+	for i := range r.hits {
+		h, m := &r.hits[i], d.made
 		if !b.mayRead(h.sess, m) {
 			b.count.dropped.add("denied")
 			continue
@@ -151,6 +142,39 @@ func (b *Broker) route(d *draft) holding {
 		}
 	}
 	return held
+}
+
+// routing is what route needs for one message; its memory is used again.
+type routing struct {
+	hits []hit
+	at   map[*session]int // of sessions with several subscriptions: their place in hits
+}
+
+var routes = sync.Pool{New: func() any { return &routing{at: map[*session]int{}} }}
+
+// manyHits is up to where a routing keeps its memory.
+const manyHits = 4096
+
+func (r *routing) end() {
+	if len(r.hits) > manyHits {
+		return
+	}
+	clear(r.hits) // lets go of sessions
+	r.hits = r.hits[:0]
+	clear(r.at)
+	routes.Put(r)
+}
+
+// of gives the one hit of a session, which is called for with the index held.
+func (r *routing) of(s *session) *hit {
+	if s.indexed > 1 {
+		if i, ok := r.at[s]; ok {
+			return &r.hits[i]
+		}
+		r.at[s] = len(r.hits)
+	}
+	r.hits = append(r.hits, hit{sess: s})
+	return &r.hits[len(r.hits)-1]
 }
 
 func (h *hit) add(sub *subscription, m *message) {

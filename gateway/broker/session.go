@@ -17,6 +17,7 @@ type session struct {
 	subject  access.Subject
 	clientID string
 	online   atomic.Bool // connected and past CONNACK, for choosing among a share
+	indexed  int         // subscriptions in the index, under its lock
 
 	mu      sync.Mutex
 	conn    *conn // nil while absent

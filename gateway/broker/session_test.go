@@ -413,11 +413,12 @@ func TestMaximumPacketSizeOfClient(t *testing.T) {
 	sub := r.connect(who{v: 5, id: "sub", maxSize: 200})
 	sub.subscribe(1, "plain/#")
 	pub := r.connect(who{id: "pub"})
-	pub.publish("plain/a", long(500), 1, 1)
+	const rest = 3 + 2 + len("plain/a") + 2 + 1 // of such a packet, beside the payload
+	pub.publish("plain/a", long(200-rest+1), 1, 1)
 	pub.want(packets.Puback)
-	pub.publish("plain/a", "small", 1, 2)
+	pub.publish("plain/a", long(200-rest), 1, 2)
 	pub.want(packets.Puback)
-	sub.wantPublish("plain/a", "small")
+	sub.wantPublish("plain/a", long(200-rest))
 	if n := r.Stats().Dropped["too_large_for_client"]; n != 1 {
 		t.Fatal(n)
 	}
