@@ -7,31 +7,29 @@ import (
 	"time"
 )
 
-// faults lets writes and flushes of the disk fail while the gateway works, one
-// or all from a number on, and stalls it for 30 s.
-func (h *host) faults() error {
-	for _, f := range []struct {
-		nth     uint64
-		lasting bool
-		stall   time.Duration
-	}{
-		{nth: 1}, {nth: 2}, {nth: 3}, {nth: 5}, {nth: 8}, {nth: 1, lasting: true}, {nth: 4, lasting: true}, {stall: 30 * time.Second},
-	} {
-		name := fmt.Sprintf("request %d fails", f.nth)
-		switch {
-		case f.lasting:
-			name = fmt.Sprintf("all requests from %d on fail", f.nth)
-		case f.stall > 0:
-			name = fmt.Sprintf("a flush takes %s", f.stall)
-		}
-		if err := h.fault(name, f.nth, f.lasting, f.stall); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+// faults lets a request of the disk, a write or a flush, fail while the gateway
+// works: each of the first ones in turn, or all from a number on; and it stalls
+// the disk for 30 s.
+func (h *host) faults(single int) error {
+	for nth := range uint64(single) {
+		if err := h.fault(fmt.Sprintf("request %d fails", nth+1), nth+1, false, 0); err != nil {
+			return err
 		}
 	}
-	return nil
+	for _, from := range []uint64{1, 4} {
+		if err := h.fault(fmt.Sprintf("all requests from %d on fail", from), from, true, 0); err != nil {
+			return err
+		}
+	}
+	return h.fault("a flush takes 30 s", 0, false, 30*time.Second)
 }
 
-func (h *host) fault(name string, nth uint64, lasting bool, stall time.Duration) error {
+func (h *host) fault(name string, nth uint64, lasting bool, stall time.Duration) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+	}()
 	l := newLife(h.content, false)
 	b, err := h.start(l)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +42,8 @@ type boot struct {
 	have    map[string][]span
 	gaps    int
 	verify  string
+	id      string // of the kernel's boot
+	waiting bool
 	ready   bool
 	died    string
 	health  string
@@ -46,13 +51,80 @@ type boot struct {
 	ended   bool
 }
 
-// start boots the machine on the life's disk.
+// start wakes the machine on the life's disk.
 func (h *host) start(l *life) (*boot, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	state, err := h.state()
 	if err != nil {
 		return nil, err
 	}
-	b := &boot{l: l, ln: ln, changed: make(chan struct{}), have: map[string][]span{}}
+	b, in, err := h.launch(l, "-monitor", "none", "-incoming", "exec:cat '"+state+"'")
+	if err != nil {
+		return nil, err
+	}
+	size := "64MiB"
+	if l.small {
+		size = "1MiB"
+	}
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(h.rnd.Uint32())
+	}
+	_, err = fmt.Fprintf(in, "\nstart=%d max=%s time=%d seed=%x .\n", l.start, size, time.Now().Unix(), seed)
+	l.start += 1_000_000
+	return b, err
+}
+
+// state gives the file with the machine as it waits for what to do, which is
+// made by booting it once.
+func (h *host) state() (string, error) {
+	file := h.initrd + ".state"
+	if h.kept[file] {
+		return file, nil
+	}
+	dir, err := os.MkdirTemp("", "power-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	monitor := filepath.Join(dir, "monitor")
+	l := newLife(h.content, false)
+	b, _, err := h.launch(l, "-monitor", "unix:"+monitor+",server=on,wait=off")
+	if err != nil {
+		return "", err
+	}
+	defer b.cut(h.rnd)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.await(ctx, "waiting machine", func() bool { return b.waiting }); err != nil {
+		return "", err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", monitor)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	fmt.Fprintf(conn, "migrate_set_parameter max-bandwidth 10g\nmigrate \"exec:cat > '%s'\"\ninfo migrate\nquit\n", file)
+	said, err := io.ReadAll(conn)
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(string(said), "Migration status: completed") {
+		return "", fmt.Errorf("the machine's state was not kept: %s", said)
+	}
+	h.kept[file] = true
+	return file, nil
+}
+
+// launch starts the emulator with its disk; in is the console's input.
+func (h *host) launch(l *life, more ...string) (b *boot, in io.Writer, err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	b = &boot{l: l, ln: ln, changed: make(chan struct{}), have: map[string][]span{}}
 	b.served.Go(func() {
 		for {
 			conn, err := ln.Accept()
@@ -65,23 +137,22 @@ func (h *host) start(l *life) (*boot, error) {
 			})
 		}
 	})
-	size := "64MiB"
-	if l.small {
-		size = "1MiB"
-	}
-	b.cmd = exec.Command("qemu-system-x86_64", "-M", "pc", "-cpu", "max", "-m", "512", "-display", "none", "-monitor", "none",
-		"-serial", "stdio", "-no-reboot", "-nic", "none", "-kernel", h.kernel, "-initrd", h.initrd,
-		"-append", fmt.Sprintf("console=ttyS0 quiet panic=-1 start=%d max=%s", l.start, size),
-		"-drive", "if=virtio,format=raw,cache=none,file=nbd://"+ln.Addr().String())
+	b.cmd = exec.Command("qemu-system-x86_64", append([]string{"-M", "pc", "-cpu", "max", "-m", "320", "-display", "none",
+		"-serial", "stdio", "-no-reboot", "-nic", "none",
+		"-kernel", h.kernel, "-initrd", h.initrd, "-append", "console=ttyS0 quiet panic=-1",
+		"-drive", "if=virtio,format=raw,cache=none,file=nbd://" + ln.Addr().String()}, more...)...)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	l.start += 1_000_000
+	in, err = b.cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b.cmd.Stderr = b.cmd.Stdout
 	if err := b.cmd.Start(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b.served.Go(func() {
 		sc := bufio.NewScanner(out)
@@ -94,7 +165,7 @@ func (h *host) start(l *life) (*boot, error) {
 		b.tell()
 		b.mu.Unlock()
 	})
-	return b, nil
+	return b, in, nil
 }
 
 // hear takes one line of the console.
@@ -134,6 +205,10 @@ func (b *boot) hear(line string, echo bool) {
 		b.gaps, _ = strconv.Atoi(rest)
 	case "verify":
 		b.verify += rest
+	case "boot":
+		b.id = rest
+	case "waiting":
+		b.waiting = true
 	case "ready":
 		b.ready = true
 	case "died":

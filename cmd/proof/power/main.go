@@ -1,7 +1,7 @@
 // Command power cuts the power of a machine that runs the gateway, again and
 // again, and looks whether all that was acknowledged is there afterwards.
 //
-//	go run ./power -files FOLDER [-rounds 10] [-seed N] [-v]
+//	go run ./power -files FOLDER [-rounds 10] [-faults 5] [-seed N] [-v]
 //
 // The machine is QEMU without KVM with Debian's kernel and ext4; its disk is
 // package nbd, which loses a random share of the sectors that were not flushed.
@@ -28,7 +28,9 @@ import (
 
 type host struct {
 	kernel, initrd string
-	content        []byte // of an empty disk
+	kept           map[string]bool // states that were made
+	boots          map[string]bool // identifiers that the kernel gave
+	content        []byte          // of an empty disk
 	rnd            *rand.Rand
 	verbose        bool
 	total          sum
@@ -44,22 +46,23 @@ func main() {
 	rounds := flag.Int("rounds", 10, "power cuts")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()%1_000_000), "of what is random")
 	verbose := flag.Bool("v", false, "show the console")
+	single := flag.Int("faults", 5, "requests of the disk of which each fails in a run of its own: the first and so on")
 	only := flag.String("only", "", "cuts, controls or faults")
 	flag.Parse()
-	if err := run(*files, *rounds, *seed, *only, *verbose); err != nil {
+	if err := run(*files, *rounds, *single, *seed, *only, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "power:", err)
 		os.Exit(1)
 	}
 }
 
-func run(files string, rounds int, seed uint64, only string, verbose bool) error {
+func run(files string, rounds, single int, seed uint64, only string, verbose bool) error {
 	content, err := os.ReadFile(filepath.Join(files, "disk"))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("seed %d\n", seed)
 	h := &host{
-		kernel: filepath.Join(files, "kernel"), initrd: filepath.Join(files, "initrd"), content: content,
+		kernel: filepath.Join(files, "kernel"), initrd: filepath.Join(files, "initrd"), content: content, kept: map[string]bool{}, boots: map[string]bool{},
 		rnd: rand.New(rand.NewPCG(seed, 0)), verbose: verbose,
 	}
 	if only == "" || only == "cuts" {
@@ -68,7 +71,7 @@ func run(files string, rounds int, seed uint64, only string, verbose bool) error
 		}
 	}
 	if only == "" || only == "faults" {
-		if err := h.faults(); err != nil {
+		if err := h.faults(single); err != nil {
 			return err
 		}
 	}
@@ -124,6 +127,10 @@ func (h *host) open(ctx context.Context, l *life) (b *boot, checked, lost int, e
 	if err = b.await(ctx, "ready gateway", func() bool { return b.ready }); err != nil {
 		return b, 0, 0, err
 	}
+	if h.boots[b.id] || b.id == "" {
+		return b, 0, 0, fmt.Errorf("boot %q is not a new one", b.id)
+	}
+	h.boots[b.id] = true
 	checked, lost = b.missing(acked)
 	if len(acked) > 0 && !strings.HasPrefix(b.verify, "0 ") || strings.Contains(b.verify, "export") {
 		h.total.damaged++

@@ -3,6 +3,8 @@
 // and says each acknowledgement on the serial console as it comes. What it says
 // are lines that begin with '@':
 //
+//	@waiting                for a line of settings, see below
+//	@boot ID                of the kernel
 //	@have SENSOR FROM TO    values in the log, one run of them
 //	@gap COUNT              records that the log says were dropped
 //	@verify STATUS TEXT     of `fieldgate log verify`
@@ -11,8 +13,11 @@
 //	@health STATUS TEXT     of GET /healthz, when it changes
 //	@died TEXT              the gateway, or this program
 //
-// The kernel's command line has start=N, the first value to publish, and
-// max=SIZE for store.max_size.
+// It takes one line from the console: start=N, the first value to publish,
+// max=SIZE for store.max_size, time=SECONDS since 1970, seed=HEX, and a full
+// stop. The state of the machine that waits for it may be kept and used many
+// times: the disk is looked at only afterwards, and time and seed make each use
+// a boot of its own.
 package main
 
 import (
@@ -84,11 +89,15 @@ func run() error {
 	if err := loopback(); err != nil {
 		return err
 	}
-	setting, err := settings()
+	if err := os.MkdirAll("/data", 0o755); err != nil {
+		return err
+	}
+	say("waiting")
+	setting, err := settings(tty)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll("/data", 0o755); err != nil {
+	if err := begin(setting); err != nil {
 		return err
 	}
 	if err := unix.Mount("/dev/vda", "/data", "ext4", 0, ""); err != nil {
@@ -108,18 +117,25 @@ func run() error {
 	return gateway(setting["start"])
 }
 
-func settings() (map[string]string, error) {
-	raw, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return nil, err
-	}
-	m := map[string]string{"start": "1", "max": "64MiB"}
-	for _, word := range strings.Fields(string(raw)) {
-		if k, v, ok := strings.Cut(word, "="); ok {
+// settings takes the first line that ends as it should: a machine that has just
+// been woken may lose what its console gets first.
+func settings(r io.Reader) (map[string]string, error) {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		m := map[string]string{}
+		words := strings.Fields(line)
+		for _, word := range words {
+			k, v, _ := strings.Cut(word, "=")
 			m[k] = v
 		}
+		if len(words) == 5 && words[4] == "." {
+			return m, nil
+		}
 	}
-	return m, nil
 }
 
 // modules loads /modules/1.ko, 2.ko and so on.
