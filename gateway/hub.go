@@ -207,6 +207,12 @@ func (h *Hub) make(b *Batch, req ChangeRequest, owner string) (*Device, error) {
 // so that two gateways that tell each other come to rest.
 func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 	reg := h.cfg.Registry
+	if b.Recorded { // made before a crash, but its neighbours may not have heard of it
+		if b.Carrier == nil || creates(req.Op) && !named(req) { // they were to hear the ids that were given, too
+			b.Carrier = nil
+		}
+		return h.record(b, nil)
+	}
 	if req.Op == CreateDevice {
 		if b.From.Anonymous() || b.From.Key != "" || !reg.Live(b.From) { // for keys the API decides
 			return fmt.Errorf("%w: %s may not create devices", ErrDenied, b.From)
@@ -219,13 +225,9 @@ func (h *Hub) Change(b *Batch, req ChangeRequest) error {
 			return fmt.Errorf("%w: %s may not manage device %q", ErrDenied, b.From, req.Device)
 		}
 	}
-	var d *Device
-	var changed bool
-	if !b.Recorded { // else it was made before a crash
-		var err error
-		if d, changed, err = reg.Apply(req, b.From.User); err != nil {
-			return err
-		}
+	d, changed, err := reg.Apply(req, b.From.User)
+	if err != nil {
+		return err
 	}
 	if !changed {
 		if b.Done != nil {

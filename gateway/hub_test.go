@@ -327,14 +327,27 @@ func TestRecordedIsOnlyHandedOn(t *testing.T) {
 	if len(f.log.records) != 1 || f.sink.delivered() != 2 {
 		t.Errorf("%d records, handed on %d times", len(f.log.records), f.sink.delivered())
 	}
-	req := ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "Made", Name: "Made"}}
-	done := 0
-	b := &Batch{From: access.System, Source: "test", Wait: true, Recorded: true, Carrier: &Message{Topic: "devices"}, Done: func(error) { done++ }}
-	if err := f.hub.Change(b, req); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		what  string
+		req   ChangeRequest
+		heard bool // by neighbours
+	}{
+		{"made", ChangeRequest{Op: CreateDevice, NewDevice: &Device{ID: "Made", Name: "Made"}}, true},
+		{"made without an id", ChangeRequest{Op: CreateDevice, NewDevice: &Device{Name: "Made"}}, false},
+		{"renamed", ChangeRequest{Op: SetName, Device: "Open", Name: "other"}, true},
+		{"deleted, and so unknown now", ChangeRequest{Op: Delete, Device: "Made"}, true},
+	} {
+		done, before := 0, f.sink.delivered()
+		b := &Batch{From: access.System, Source: "test", Wait: true, Recorded: true, Carrier: &Message{Topic: "devices"}, Done: func(error) { done++ }}
+		if err := f.hub.Change(b, c.req); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if got := f.sink.got[before:]; len(got) != 1 || (got[0].Carrier != nil) != c.heard || len(f.sink.records[before]) != 0 || done != 1 {
+			t.Errorf("%s: handed on %d times, answered %d times", c.what, len(got), done)
+		}
 	}
-	if _, made := f.hub.cfg.Registry.Device("Made"); made || done != 1 {
-		t.Errorf("made again: %v, answered %d times", made, done)
+	if _, made := f.hub.cfg.Registry.Device("Made"); made || f.hub.cfg.Registry.Devices()[0].Name == "other" || len(f.log.records) != 1 {
+		t.Errorf("made again: %v, %d records", made, len(f.log.records))
 	}
 }
 
