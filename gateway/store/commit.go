@@ -218,7 +218,11 @@ func (l *Log) commit(j job) error {
 	l.health.Commits++
 	l.health.BytesWritten += uint64(written)
 	l.health.Evicted += b.evicted
-	l.health.Damaged += uint64(len(j.bad))
+	for _, seq := range j.bad {
+		if !old.bad[seq] { // else readers met it twice
+			l.health.Damaged++
+		}
+	}
 	l.tellHead(old, b.x)
 	l.mu.Unlock()
 	for _, p := range b.losses {

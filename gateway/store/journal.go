@@ -120,7 +120,7 @@ func (l *Log) small(j *job) bool {
 		size += p.size
 		n += len(p.Records)
 	}
-	if n > mostSmall || size > 4*mostParts*journalBlock || l.mustDrop(x) || l.staleLate(x) {
+	if n > mostSmall || size > 4*mostParts*journalBlock || l.mustDrop(x) {
 		return false
 	}
 	// On a disk that is full nothing should look as if it were not.
