@@ -25,7 +25,8 @@ func boundMemory() {
 
 // What is live is a few megabytes, so the collector of a busy gateway would run
 // fifty times a second, and take a quarter of its CPU time. While it runs often
-// it gets more room; when that is over the room is given back.
+// it gets more room; when that is over, or what is live is more, the room is
+// given back.
 const (
 	collectorLook = time.Second
 	oftenCycles   = 5 // collections between two looks that count as often
@@ -33,6 +34,7 @@ const (
 	idleLooks     = 10  // looks without work until the room is given back
 	usualPercent  = 100 // as GOGC
 	busyPercent   = 300
+	mostRoom      = 48 << 20 // bytes beside what is live that are worth the time
 )
 
 // tradeMemory does that until ctx ends. GOGC in the environment says otherwise.
@@ -40,7 +42,7 @@ func tradeMemory(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	sample := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}}
+	sample := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
 	look := time.NewTicker(collectorLook)
 	defer look.Stop()
 	var r room
@@ -51,11 +53,11 @@ func tradeMemory(ctx context.Context) {
 			return
 		}
 		metrics.Read(sample)
-		switch r.percent(sample[0].Value.Uint64()) {
-		case busyPercent:
-			debug.SetGCPercent(busyPercent)
-		case usualPercent:
-			debug.SetGCPercent(usualPercent)
+		percent, over := r.percent(sample[0].Value.Uint64(), sample[1].Value.Uint64())
+		if percent > 0 {
+			debug.SetGCPercent(percent)
+		}
+		if over {
 			debug.FreeOSMemory()
 		}
 	}
@@ -64,26 +66,31 @@ func tradeMemory(ctx context.Context) {
 // room decides how much memory there is for what waits to be collected.
 type room struct {
 	cycles uint64
-	busy   bool
+	now    int // percent; 0: as usual
 	quiet  int
 }
 
-// percent takes the number of collections so far and gives the percentage to
-// be set from now on, 0 to leave it.
-func (r *room) percent(cycles uint64) int {
+// percent takes the number of collections so far and the bytes that the last one
+// left, and gives the percentage to be set from now on, 0 to leave it, and
+// whether a time of much work is over.
+func (r *room) percent(cycles, live uint64) (percent int, over bool) {
 	n := cycles - r.cycles
 	r.cycles = cycles
 	switch {
-	case !r.busy && n >= oftenCycles:
-		r.busy, r.quiet = true, 0
-		return busyPercent
-	case r.busy && n > seldomCycles:
+	case r.now == 0 && n < oftenCycles:
+		return 0, false
+	case r.now == 0 || n > seldomCycles:
 		r.quiet = 0
-	case r.busy:
+	default:
 		if r.quiet++; r.quiet == idleLooks {
-			r.busy = false
-			return usualPercent
+			r.now = 0
+			return usualPercent, true
 		}
 	}
-	return 0
+	is := int(min(busyPercent, max(usualPercent, mostRoom*100/max(live, 1))))
+	if is == r.now {
+		return 0, false
+	}
+	r.now = is
+	return is, false
 }

@@ -6,11 +6,12 @@ import "testing"
 // while without work.
 func TestRoomForTheCollector(t *testing.T) {
 	var r room
-	cycles := uint64(0)
+	cycles, live := uint64(0), uint64(4<<20)
 	look := func(n uint64, want int) {
 		t.Helper()
-		if cycles += n; r.percent(cycles) != want {
-			t.Errorf("after %d collections not %d", n, want)
+		cycles += n
+		if got, over := r.percent(cycles, live); got != want || over != (want == usualPercent && n <= seldomCycles) {
+			t.Errorf("after %d collections %d (over: %v), not %d", n, got, over, want)
 		}
 	}
 	look(oftenCycles-1, 0)
@@ -26,4 +27,11 @@ func TestRoomForTheCollector(t *testing.T) {
 	look(0, usualPercent)
 	look(0, 0)
 	look(oftenCycles, busyPercent)
+	live = mostRoom / 2 // and more: the room has a bound
+	look(50, 200)
+	live = 10 * mostRoom
+	look(50, usualPercent)
+	look(50, 0)
+	live = 4 << 20
+	look(50, busyPercent)
 }

@@ -65,8 +65,8 @@ func textSize(n int) int {
 	return 3 + n
 }
 
-// append adds the packet, whose sizes are those of size, to b.
-func (f *frame) append(b []byte, props, rest int) []byte {
+// appendHead adds the packet up to its payload to b; props and rest are its sizes.
+func (f *frame) appendHead(b []byte, props, rest int) []byte {
 	b = append(b, packets.Publish<<4|f.flags)
 	b = binary.AppendUvarint(b, uint64(rest)) // MQTT's variable byte integer is the same
 	b = appendText(b, f.topic)
@@ -79,7 +79,7 @@ func (f *frame) append(b []byte, props, rest int) []byte {
 			b = f.appendProps(b)
 		}
 	}
-	return append(b, f.payload...)
+	return b
 }
 
 func (f *frame) appendProps(b []byte) []byte {
@@ -133,11 +133,12 @@ func (c *conn) send(f *frame) error {
 		return err
 	}
 	if b := c.buf.room(n); b != nil {
-		f.append(b, props, rest)
+		_ = append(f.appendHead(b, props, rest), f.payload...)
 		c.buf.taken(n)
 	} else {
 		var room [1024]byte
-		c.buf.write(f.append(room[:0], props, rest))
+		c.buf.write(f.appendHead(room[:0], props, rest))
+		c.buf.write(f.payload)
 	}
 	c.endWrite(n)
 	return nil

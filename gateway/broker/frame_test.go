@@ -52,7 +52,7 @@ func TestFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		props, rest := f.size()
-		got := f.append(nil, props, rest)
+		got := append(f.appendHead(nil, props, rest), f.payload...)
 		if !bytes.Equal(got, want.Bytes()) {
 			t.Fatalf("%x, not %x", got, want.Bytes())
 		}
