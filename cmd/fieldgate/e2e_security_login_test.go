@@ -102,7 +102,7 @@ func TestGuessing(t *testing.T) {
 	}
 
 	// Many addresses at once.
-	before := procKiB(t, g, "VmHWM")
+	before := procKiB(t, g.process, "VmHWM")
 	hashed := metric(t, g, "fieldgate_login_hashes_total")
 	var wg sync.WaitGroup
 	for worker := range 100 {
@@ -117,7 +117,7 @@ func TestGuessing(t *testing.T) {
 	}
 	wg.Wait()
 	// One hash takes 19 MiB, and one is computed at a time.
-	if grown := procKiB(t, g, "VmHWM") - before; grown > 40<<10 {
+	if grown := procKiB(t, g.process, "VmHWM") - before; grown > 40<<10 {
 		t.Errorf("guesses from 100 addresses cost %d KiB", grown)
 	}
 	failed, busy := metric(t, g, `fieldgate_logins_total{result="failed"}`), metric(t, g, `fieldgate_logins_total{result="busy"}`)
@@ -131,7 +131,7 @@ func TestGuessing(t *testing.T) {
 
 	// API keys are compared without such work; thousands of addresses guess them,
 	// and what the gateway remembers of each is small and bounded.
-	before = procKiB(t, g, "VmHWM")
+	before = procKiB(t, g.process, "VmHWM")
 	for i := range 6000 {
 		c := dialRaw(t, g.mqtt, fmt.Sprintf("127.2.%d.%d", i/250, i%250+1))
 		c.say(login{id: "c", user: fmt.Sprint("guessed-key-", i), noPassword: true}.packet())
@@ -140,7 +140,7 @@ func TestGuessing(t *testing.T) {
 		}
 		c.conn.Close()
 	}
-	if grown := procKiB(t, g, "VmHWM") - before; grown > 16<<10 {
+	if grown := procKiB(t, g.process, "VmHWM") - before; grown > 16<<10 {
 		t.Errorf("guesses of keys from 6,000 addresses cost %d KiB", grown)
 	}
 	inside.silent()

@@ -288,9 +288,9 @@ func newHonest(t testing.TB, addr, topic string, l login) *honest {
 }
 
 // procKiB gives a line of /proc/PID/status, as "VmHWM".
-func procKiB(t testing.TB, g *gatewayProcess, line string) int {
+func procKiB(t testing.TB, p *process, line string) int {
 	t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

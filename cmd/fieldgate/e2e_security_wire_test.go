@@ -57,7 +57,7 @@ func TestPacketSizes(t *testing.T) {
 	if first, body := c.mustEnd(); first != 0xe0 || body[0] != 0x95 {
 		t.Errorf("answered with %#x % x", first, body)
 	}
-	before := procKiB(t, g, "VmHWM")
+	before := procKiB(t, g.process, "VmHWM")
 	for i := range 200 {
 		in, out := mustConnect(t, g.mqtt, bob(fmt.Sprint(i))), dialRaw(t, g.mqtt, "")
 		in.say([]byte{0x32, 0xf0, 0xff, 0xff, 7}, make([]byte, 100)) // 16 MiB, nearly all of which stays away
@@ -66,7 +66,7 @@ func TestPacketSizes(t *testing.T) {
 	}
 	// Goroutines, a session and buffers for each that is connected. Taken by their
 	// word it would be 3 GB, and 50 GB of the others.
-	if grown := procKiB(t, g, "VmHWM") - before; grown > 200*64 {
+	if grown := procKiB(t, g.process, "VmHWM") - before; grown > 200*64 {
 		t.Errorf("200 announcements cost %d KiB", grown)
 	}
 	h.served()
@@ -121,7 +121,7 @@ func TestSubscribersThatStopReading(t *testing.T) {
 	}
 	reader, writer := mustConnect(t, g.mqtt, bob("reader")), mustConnect(t, g.mqtt, ann("writer"))
 	reader.subscribe4(0, "plain/much")
-	before := procKiB(t, g, "VmHWM")
+	before := procKiB(t, g.process, "VmHWM")
 	payload := strings.Repeat("x", 64<<10)
 	const n = 800 // 50 MB
 	for range n {
@@ -130,7 +130,7 @@ func TestSubscribersThatStopReading(t *testing.T) {
 			t.Fatal(len(got))
 		}
 	}
-	if grown := procKiB(t, g, "VmHWM") - before; grown > 10*8<<10 {
+	if grown := procKiB(t, g.process, "VmHWM") - before; grown > 10*8<<10 {
 		t.Errorf("ten subscribers cost %d KiB", grown)
 	}
 	eventually(t, "those at QoS 0 are cut", func() bool {
