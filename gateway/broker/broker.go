@@ -127,8 +127,7 @@ func New(cfg Config) (*Broker, error) {
 			Capabilities:           caps,
 			Logger:                 slog.New(slog.DiscardHandler),
 			SysTopicResendInterval: math.MaxInt32,
-			// It reads whole packets out of memory (conn.Read): a buffer of its own
-			// would only cost each client.
+			// It reads one packet, out of memory (greeting).
 			ClientNetReadBufferSize: 64,
 		}),
 	}

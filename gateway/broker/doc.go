@@ -1,13 +1,12 @@
 // Package broker is the MQTT broker of the local network: MQTT 3.1, 3.1.1 and
 // 5.0 over TCP, TLS and WebSocket.
 //
-// What mochi-mqtt does here: it decodes and encodes packets, answers CONNECT
-// and PINGREQ, and runs the read loop of a connection. Everything that has to
-// be exact is done by this package:
+// What mochi-mqtt does here: it decodes packets and answers CONNECT. Everything
+// that has to be exact, or is done for each message, is done by this package:
 //
-//   - A connection is guarded (guard.go, check.go): mochi sees only complete
-//     packets that have passed Check, and writes into a bounded buffer that
-//     never blocks.
+//   - A connection is guarded (guard.go, check.go): only complete packets that
+//     have passed Check are decoded (handle.go), and what is written goes into a
+//     bounded buffer that never blocks.
 //   - Who may connect is settled before mochi hears of the connection
 //     (handshake.go). A session belongs to its credential.
 //   - Publishes go to the Hub and are acknowledged when the Hub says so

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -20,9 +19,8 @@ const (
 	readChunk  = 16 << 10        // bytes by which memory for a packet grows
 )
 
-// conn guards one client's connection. Its Read hands on complete packets that
-// passed Check, its Write (guardwrite.go) never blocks. It is a net.Conn for
-// mochi.
+// conn guards one client's connection: what is read are complete packets that
+// passed Check, and its Write (guardwrite.go) never blocks.
 type conn struct {
 	b      *Broker
 	raw    net.Conn
@@ -38,7 +36,6 @@ type conn struct {
 	idle        time.Duration     // 1.5 times the keep alive; 0 is no limit
 	packet      []byte            // memory of the packet that is being read
 	cut         bool              // it is a publish to the API without its end, see readLong
-	ahead       []byte            // what mochi has not taken yet
 	aliases     []string          // topics by alias; nil until there is one
 	given       map[string]uint16 // aliases towards the client; under its session's mu; nil until there is one
 	filters     int               // that the client has named, see pace
@@ -58,12 +55,11 @@ type conn struct {
 	closed    chan struct{} // closed when closing is set
 	flushed   chan struct{} // closed when the flusher has ended
 
-	seq     uint64    // of acceptance
-	since   time.Time // when reading began; under the broker's lock
-	present bool      // the session was there before
-	asked   hello     // what CONNECT said
-	sess    *session  // set by the handshake
-	client  atomic.Pointer[mqtt.Client]
+	seq     uint64              // of acceptance
+	since   time.Time           // when reading began; under the broker's lock
+	present bool                // the session was there before
+	asked   hello               // what CONNECT said
+	sess    *session            // set by the handshake
 	acks    acks                // publishes of this client on their way
 	unkept  atomic.Bool         // a publish was left unacknowledged because of the disk
 	bye     atomic.Pointer[bye] // how the client said goodbye; nil if it did not
@@ -89,23 +85,12 @@ func newConn(b *Broker, raw net.Conn, kind string) *conn {
 	}
 }
 
-// Read implements net.Conn: it gives out checked packets, one at a time.
-func (c *conn) Read(p []byte) (int, error) {
-	if len(c.ahead) == 0 {
-		if err := c.next(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, c.ahead)
-	c.ahead = c.ahead[n:]
-	return n, nil
-}
-
-// next reads the next packet into c.ahead. A packet that must not be is
-// answered, as far as MQTT has an answer, and ends the connection.
-func (c *conn) next() error {
+// next reads the next packet; body is good until the one after. A packet that
+// must not be is answered, as far as MQTT has an answer, and ends the
+// connection.
+func (c *conn) next() (header byte, body []byte, err error) {
 	if c.isClosed() {
-		return net.ErrClosed
+		return 0, nil, net.ErrClosed
 	}
 	deadline := time.Time{}
 	if c.idle > 0 {
@@ -113,11 +98,11 @@ func (c *conn) next() error {
 	}
 	_ = c.raw.SetReadDeadline(deadline)
 	if c.isClosed() { // and may have set a deadline that was just replaced
-		return net.ErrClosed
+		return 0, nil, net.ErrClosed
 	}
-	head, body, err := c.readPacket(c.b.limits.PacketSize)
+	header, body, err = c.readPacket(c.b.limits.PacketSize)
 	if err == nil {
-		err = c.check(head, body)
+		err = c.check(header, body)
 	}
 	if err == nil && c.b.stopping.Load() {
 		<-c.closed // what comes now is for the next start
@@ -125,14 +110,10 @@ func (c *conn) next() error {
 	}
 	if err != nil {
 		c.fail(err)
-		return err
-	}
-	if c.version == 3 && head>>4 != packets.Publish {
-		c.packet[0] &^= dupFlag // mochi does not know it there
+		return 0, nil, err
 	}
 	c.b.count.bytesIn.Add(uint64(len(c.packet)))
-	c.ahead = c.packet
-	return nil
+	return header, body, nil
 }
 
 func (c *conn) check(header byte, body []byte) error {
@@ -263,20 +244,3 @@ func (c *conn) name() string {
 	}
 	return fmt.Sprintf("mqtt (%s)", c.remote)
 }
-
-// SetDeadline implements net.Conn and does nothing: this package sets the
-// deadlines itself. Mochi's overflow from a keep alive of 43,691 s on, and
-// would apply to writes too.
-func (c *conn) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn and does nothing, see SetDeadline.
-func (c *conn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn and does nothing, see SetDeadline.
-func (c *conn) SetWriteDeadline(time.Time) error { return nil }
-
-// LocalAddr implements net.Conn.
-func (c *conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }

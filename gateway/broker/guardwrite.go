@@ -14,7 +14,7 @@ const (
 	discardMax = 1 << 20 // bytes taken in before closing
 )
 
-// Write implements net.Conn: it takes all of p or ends the connection, and
+// Write takes all of p or ends the connection, and
 // never waits for the peer. One packet of any size is always taken by an empty
 // buffer.
 func (c *conn) Write(p []byte) (int, error) {
@@ -227,7 +227,7 @@ func (c *conn) takeIn() {
 	_, _ = io.CopyN(io.Discard, c.raw, discardMax)
 }
 
-// Close implements net.Conn: what has been written still leaves, for a short
+// Close lets go of the connection: what has been written still leaves, for a short
 // while. It does not block.
 func (c *conn) Close() error {
 	c.wmu.Lock()

@@ -207,10 +207,10 @@ func (c *conn) refuse(err error) {
 	_ = c.Close()
 }
 
-// introduce gives mochi the CONNECT of a client that has been let in: what it
-// needs to know and no more. Sessions, wills and credentials are no matter of
-// its.
-func (c *conn) introduce(h *hello) {
+// introduction is the CONNECT for mochi of a client that has been let in: what
+// it needs to know for its CONNACK and no more. Sessions, wills and credentials
+// are no matter of its.
+func introduction(h *hello) []byte {
 	pk := packets.Packet{
 		FixedHeader:     packets.FixedHeader{Type: packets.Connect},
 		ProtocolVersion: h.version,
@@ -225,7 +225,7 @@ func (c *conn) introduce(h *hello) {
 	}
 	var buf bytes.Buffer
 	_ = pk.ConnectEncode(&buf) // has no error to return
-	c.ahead = buf.Bytes()
+	return buf.Bytes()
 }
 
 // shown is a client identifier as it may stand in logs.

@@ -230,6 +230,37 @@ func (b *Broker) serve(c *conn) {
 		<-c.flushed
 	}()
 	defer b.caught("connection")
+	defer func() {
+		if c.sess != nil {
+			c.sess.leave(c)
+			b.log.Debug("client gone", "source", c.source)
+		}
+		if state.key != "" {
+			b.release(state.key)
+		}
+	}()
+	// The handshake goes deep. In a goroutine of its own it leaves the stack of
+	// this one small, which lasts as long as the connection.
+	greeted := make(chan bool)
+	go func() {
+		ok := false
+		defer func() { greeted <- ok }()
+		defer b.caught("handshake")
+		ok = b.greet(c, state)
+	}()
+	if <-greeted {
+		c.loop()
+	}
+}
+
+// serving is how far a connection has come.
+type serving struct {
+	heard, online bool
+	key           string // of the session, while it is claimed
+}
+
+// greet says whether the client is connected; otherwise it has been refused.
+func (b *Broker) greet(c *conn, state *serving) bool {
 	b.mu.Lock()
 	c.since = time.Now()
 	b.mu.Unlock()
@@ -240,53 +271,37 @@ func (b *Broker) serve(c *conn) {
 	}
 	if err != nil {
 		c.refuse(err)
-		return
+		return false
 	}
 	state.heard = true
 	c.source = fmt.Sprintf("mqtt %s (%s)", shown(h.clientID), c.remote)
 	subject, err := c.login(b.ctx, h)
 	if err != nil {
 		c.refuse(err)
-		return
+		return false
 	}
 	key := sessionKey(subject, h.clientID)
 	if err := b.claim(c, key); err != nil {
 		c.refuse(err)
-		return
+		return false
 	}
-	defer b.release(key)
+	state.key = key
 	if !b.admitted() {
 		c.refuse(errTooManyClients)
-		return
+		return false
 	}
 	state.online = true
 	s, present, err := b.open(c, h, subject)
 	if err != nil {
 		c.refuse(err)
-		return
+		return false
 	}
-	defer s.leave(c)
 	c.sess, c.present, c.asked = s, present, *h
 	c.asked.password = nil
 	c.idle = time.Duration(h.keepAlive) * time.Second * 3 / 2 // MQTT 5.0 section 3.1.2.10
 	_ = c.raw.SetDeadline(time.Time{})
 	b.count.connections.Add(1)
 	b.log.Debug("client connected", "source", c.source, "credential", subject.String(), "kind", c.kind, "version", c.version, "present", present)
-	c.introduce(h)
-	b.establish(c)
-	b.log.Debug("client gone", "source", c.source)
-}
-
-type serving struct{ heard, online bool }
-
-// establish lets mochi run the connection. A panic ends this connection only.
-func (b *Broker) establish(c *conn) {
-	defer func() {
-		if cl := c.client.Load(); cl != nil {
-			cl.Stop(nil)
-			b.server.Clients.Delete(cl.ID) // a panic would leave it there
-		}
-	}()
-	defer b.caught("client")
-	_ = b.server.EstablishConnection(c.kind, c)
+	_ = b.server.EstablishConnection(c.kind, &greeting{c: c, rest: introduction(h)}) // ends with io.EOF
+	return c.established.Load()
 }

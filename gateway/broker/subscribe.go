@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -138,15 +139,25 @@ func refusedFilter(code byte, filter string) string {
 	return reasonString(fmt.Errorf("%s: %s", why, filter))
 }
 
-// confirm sends SUBACK or UNSUBACK. The reason is for MQTT 5; mochi leaves it
-// away if the client wants no problem information (MQTT 5.0 section
-// 3.1.2.11.7).
+// confirm sends SUBACK or UNSUBACK, unless it is larger than what the client
+// takes. The reason is for MQTT 5; before that UNSUBACK has no codes either.
 func (c *conn) confirm(kind byte, id uint16, codes []byte, reason string) {
-	cl := c.client.Load()
-	if cl == nil {
+	var props []byte
+	if c.version == 5 {
+		props = []byte{0}
+		if reason = c.fitting(reason, len(codes)); reason != "" {
+			n := 3 + len(reason)
+			props = appendText(append(binary.AppendUvarint(nil, uint64(n)), packets.PropReasonString), reason)
+		}
+	} else if kind == packets.Unsuback {
+		codes = nil
+	}
+	rest := 2 + len(props) + len(codes)
+	out := binary.AppendUvarint([]byte{kind << 4}, uint64(rest))
+	out = append(binary.BigEndian.AppendUint16(out, id), props...)
+	out = append(out, codes...)
+	if most := c.asked.maxPacket; most > 0 && uint64(len(out)) > uint64(most) {
 		return
 	}
-	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCodes: codes}
-	pk.Properties.ReasonString = c.fitting(reason, len(codes))
-	_ = cl.WritePacket(pk)
+	_, _ = c.Write(out)
 }
