@@ -28,7 +28,8 @@ func (c *conn) loop() {
 	}
 }
 
-// handle handles one packet that passed Check. An error ends the connection.
+// handle handles one packet that passed Check. An error ends the connection. It
+// is not inlined: a packet in loop's frame would be there while that waits.
 //
 //go:noinline
 func (c *conn) handle(header byte, body []byte) error {
