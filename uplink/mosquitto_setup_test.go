@@ -237,7 +237,7 @@ func newProxy(t testing.TB, target string) *proxy {
 
 func (p *proxy) open() {
 	p.t.Helper()
-	l, err := net.Listen("tcp", p.addr)
+	l, err := freeport.ListenAgain(p.addr)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // The ports to choose from, where the kernel does not take its own: above what
@@ -48,6 +49,18 @@ func Take() (int, error) {
 func Addr() (string, error) {
 	port, err := Take()
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
+// ListenAgain listens on a TCP address that this process has listened on before.
+// The closed socket lives on for a moment in a program that is just being
+// started, between fork and exec; for up to five seconds that is waited for.
+func ListenAgain(addr string) (net.Listener, error) {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		l, err := net.Listen("tcp", addr)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return l, err
+		}
+	}
 }
 
 // ephemeral gives the ports that the kernel hands out; none where it does not

@@ -121,3 +121,39 @@ func TestTaken(t *testing.T) {
 		closer.Close()
 	}
 }
+
+// TestListenAgain: while programs are being started, which for a moment have
+// what was closed, a socket can be listened on again and again.
+func TestListenAgain(t *testing.T) {
+	addr, err := Addr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_ = exec.Command("true").Run()
+			}
+		}
+	}()
+	for range 300 {
+		l, err := ListenAgain(addr)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		l.Close()
+	}
+	close(over)
+	<-ended
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+}

@@ -166,7 +166,7 @@ func (c *Cloud) SetLink(up bool) {
 	}
 	if up {
 		defer c.mu.Unlock()
-		l, err := net.Listen("tcp", c.addr)
+		l, err := freeport.ListenAgain(c.addr)
 		if err != nil {
 			panic(fmt.Sprintf("fakecloud: the port is gone: %v", err))
 		}
