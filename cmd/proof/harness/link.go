@@ -108,11 +108,21 @@ func (l *Link) Heal() error {
 	if l.up {
 		return nil
 	}
-	if err := l.proxy.Start(); err != nil {
+	if err := l.restart(); err != nil {
 		return fmt.Errorf("harness: link: %w", err)
 	}
 	l.up = true
 	return nil
+}
+
+// restart has the proxy listen where it, or the one before it, did. A program
+// that is just being started may have that socket for a moment.
+func (l *Link) restart() error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err := l.proxy.Start(); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 var errStuck = errors.New("a toxic is not removed")
@@ -140,11 +150,7 @@ func (l *Link) renew() error {
 	old := l.proxy
 	go old.Stop() // closes the listener first, and may never return
 	l.proxy, l.names = toxiproxy.NewProxy(l.server, "link", old.Listen, old.Upstream), nil
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if err := l.proxy.Start(); err == nil || time.Now().After(deadline) {
-			return err
-		}
-	}
+	return l.restart()
 }
 
 // Close ends the proxy and its connections.
