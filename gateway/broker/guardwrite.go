@@ -14,9 +14,8 @@ const (
 	discardMax = 1 << 20 // bytes taken in before closing
 )
 
-// Write takes all of p or ends the connection, and
-// never waits for the peer. One packet of any size is always taken by an empty
-// buffer.
+// Write takes all of p or ends the connection, and never waits for the peer. One
+// packet of any size is always taken by an empty buffer.
 func (c *conn) Write(p []byte) (int, error) {
 	if err := c.startWrite(len(p)); err != nil {
 		return 0, err
@@ -227,8 +226,8 @@ func (c *conn) takeIn() {
 	_, _ = io.CopyN(io.Discard, c.raw, discardMax)
 }
 
-// Close lets go of the connection: what has been written still leaves, for a short
-// while. It does not block.
+// Close lets go of the connection: what has been written still leaves, for a
+// short while. It does not block.
 func (c *conn) Close() error {
 	c.wmu.Lock()
 	if !c.closing {

@@ -64,8 +64,8 @@ func (c *conn) handle(header byte, body []byte) error {
 	return nil
 }
 
-// decode makes pk of a packet that passed Check. What is kept of it has memory
-// of its own: that of body is used again.
+// decode makes pk of a packet that passed Check. The texts of pk lie in body,
+// whose memory the next packet uses again; a publish, which lives on, has a copy.
 func decode(pk *packets.Packet, version, header byte, body []byte) error {
 	pk.ProtocolVersion = version
 	pk.FixedHeader = packets.FixedHeader{Type: header >> 4, Remaining: len(body)}
@@ -82,9 +82,9 @@ func decode(pk *packets.Packet, version, header byte, body []byte) error {
 	case packets.Pubcomp:
 		return pk.PubcompDecode(body)
 	case packets.Subscribe:
-		return pk.SubscribeDecode(bytes.Clone(body))
+		return pk.SubscribeDecode(body)
 	case packets.Unsubscribe:
-		return pk.UnsubscribeDecode(bytes.Clone(body))
+		return pk.UnsubscribeDecode(body)
 	}
 	return nil
 }

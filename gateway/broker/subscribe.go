@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -21,7 +22,8 @@ func (c *conn) subscribe(pk *packets.Packet) {
 	var starts []func()       // of subscriptions to the API
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
-		sub := &subscription{sess: s, filter: string([]byte(f.Filter)), share: shareOf(f.Filter), qos: f.Qos,
+		filter := strings.Clone(f.Filter) // it lies in the packet's memory
+		sub := &subscription{sess: s, filter: filter, share: shareOf(filter), qos: f.Qos,
 			noLocal: f.NoLocal, asPublished: f.RetainAsPublished, retainHandling: f.RetainHandling, id: id}
 		if c.asked.bridge && sub.share == "" {
 			sub.noLocal, sub.asPublished = true, true
